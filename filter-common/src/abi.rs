@@ -1,0 +1,165 @@
+//! The contract between the kernel programs and user space: names and layouts of maps and globals.
+//!
+//! [`VERSION`] names the pin directory. It rises whenever a shared layout changes, so that an upgraded
+//! daemon never reads an old map with new eyes.
+
+use crate::reason::REASONS;
+
+/// Number of the layouts in this crate.
+pub const VERSION: u32 = 1;
+
+/// Names of programs and maps, as in the object file (the kernel cuts names at 15 bytes).
+pub mod name {
+    /// XDP entry point.
+    pub const XDP: &str = "floodwall";
+    /// tc ingress entry point.
+    pub const TC: &str = "floodwall_tc";
+    /// Read-only global [`crate::config::Config`].
+    pub const CONFIG: &str = "CONFIG";
+    /// Read-only global [`crate::config::Ports`].
+    pub const PORTS: &str = "PORTS";
+    /// Read-only global [`crate::config::Summary`].
+    pub const SUMMARY: &str = "SUMMARY";
+    /// Per-CPU array of [`super::Counter`], index [`super::counter_index`].
+    pub const COUNTERS: &str = "COUNTERS";
+    /// Per-CPU array of `u64`, index [`super::HandOver`].
+    pub const HANDOVERS: &str = "HANDOVERS";
+    /// Array of [`crate::bucket::Line`]: token buckets of sources.
+    pub const SOURCES: &str = "SOURCES";
+    /// Array of [`crate::bucket::Line`]: token buckets of the prefixes that we answer.
+    pub const REPLIES: &str = "REPLIES";
+    /// Array of [`crate::bucket::Line`]: tuples whose cookie was accepted a moment ago.
+    pub const RECENT: &str = "RECENT";
+    /// Array with one [`crate::word::Word`]: the bucket of all answers.
+    pub const TOTAL: &str = "TOTAL";
+    /// Per-CPU array with one `u64`: tokens taken from `TOTAL` and not yet spent.
+    pub const GRANT: &str = "GRANT";
+    /// Array with one [`crate::cookie::Keys`].
+    pub const KEYS: &str = "KEYS";
+    /// Array with one [`super::Ports8`]: ports stepped down, a byte of [`super::StepDown`] each.
+    pub const STEP_DOWN: &str = "STEP_DOWN";
+    /// LPM trie of management prefixes, key v4-mapped.
+    pub const MANAGEMENT: &str = "MANAGEMENT";
+    /// Hash of this host's own addresses, key v4-mapped.
+    pub const LOCAL: &str = "LOCAL";
+}
+
+/// Interfaces that can be counted apart.
+pub const MAX_INTERFACES: u32 = 16;
+
+/// Packets and bytes that met one fate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes on the wire from the Ethernet header on, as received.
+    pub bytes: u64,
+}
+
+/// Where the counter of `reason` lies; observed fates are counted apart from enforced ones.
+#[must_use]
+#[inline(always)]
+pub const fn counter_index(interface: u32, observed: bool, reason: u8) -> u32 {
+    ((interface & (MAX_INTERFACES - 1)) * 2 + observed as u32) * REASONS as u32
+        + (reason as u32 & (REASONS as u32 - 1))
+}
+
+/// Entries of `COUNTERS`.
+pub const COUNTERS_LEN: u32 = MAX_INTERFACES * 2 * REASONS as u32;
+
+/// What became of a hand-over in tc ingress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum HandOver {
+    /// The kernel took the connection over.
+    Ok = 0,
+    /// A socket exists already: an ACK came twice.
+    Known = 1,
+    /// The listener is gone.
+    NoListener = 2,
+    /// The kfunc refused; the port is stepped down.
+    Refused = 3,
+    /// The frame could not be read again in tc.
+    Unreadable = 4,
+}
+
+impl HandOver {
+    /// Every outcome, in the order of its number, with its label.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Ok, "ok"),
+        (Self::Known, "known"),
+        (Self::NoListener, "no_listener"),
+        (Self::Refused, "refused"),
+        (Self::Unreadable, "unreadable"),
+    ];
+}
+
+/// Entries of `HANDOVERS`.
+pub const HANDOVERS_LEN: u32 = 8;
+
+/// One byte for each TCP port.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Ports8(pub [u8; 65536]);
+
+/// Why cookies stepped down on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StepDown {
+    /// Cookies are fine.
+    No = 0,
+    /// The listener is an MPTCP socket. Only told: each SYN looks anew.
+    Mptcp = 1,
+    /// `bpf_sk_assign_tcp_reqsk` returned an error.
+    Refused = 2,
+}
+
+/// The parts of the record that XDP hands to tc ingress in front of an accepted ACK.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct HandOverMeta {
+    /// [`META_MAGIC`] xor the table seed: a driver's own metadata is not mistaken for ours.
+    pub magic: u32,
+    /// What the kernel needs to know about the connection.
+    pub attrs: TcpReqAttrs,
+}
+
+/// First word of [`HandOverMeta`].
+pub const META_MAGIC: u32 = 0x464c_5744;
+
+/// `struct bpf_tcp_req_attrs` (Linux, include/net/tcp.h).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+#[expect(missing_docs, reason = "the kernel's names say it")]
+pub struct TcpReqAttrs {
+    pub rcv_tsval: u32,
+    pub rcv_tsecr: u32,
+    pub mss: u16,
+    pub rcv_wscale: u8,
+    pub snd_wscale: u8,
+    pub ecn_ok: u8,
+    pub wscale_ok: u8,
+    pub sack_ok: u8,
+    pub tstamp_ok: u8,
+    pub usec_ts_ok: u8,
+    pub reserved: [u8; 3],
+}
+
+/// Key of an LPM trie over v4-mapped addresses: `prefix_len` counts from the v4-mapped prefix on (96 + n).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct LpmKey {
+    /// Significant bits, 0 to 128.
+    pub prefix_len: u32,
+    /// Address in network byte order.
+    pub address: [u32; 4],
+}
+
+const _: () = {
+    assert!(size_of::<Counter>() == 16);
+    assert!(size_of::<TcpReqAttrs>() == 20);
+    assert!(size_of::<HandOverMeta>() == 24);
+    assert!(size_of::<LpmKey>() == 20);
+    assert!(counter_index(MAX_INTERFACES - 1, true, 63) == COUNTERS_LEN - 1);
+};

@@ -1,0 +1,28 @@
+//! The bytes of one packet, as a stage may touch them.
+
+use crate::{
+    abi::TcpReqAttrs,
+    cursor::{Cursor, Writer},
+    options::TcpOptions,
+    packet::Packet,
+};
+
+/// One frame: packet memory in the kernel, a `Vec` on the host.
+pub trait Frame {
+    /// A cursor at the first byte of the Ethernet header.
+    fn cursor(&self) -> Cursor<'_>;
+
+    /// A writer at the first byte of the Ethernet header.
+    fn writer(&mut self) -> Writer<'_>;
+
+    /// Options of a TCP packet.
+    fn options(&self, packet: &Packet) -> TcpOptions;
+
+    /// Cuts `cut` bytes off the front, then makes the frame `length` bytes long (shorter or equal).
+    ///
+    /// False if the driver refuses; the frame is then undefined and must be dropped.
+    fn resize(&mut self, cut: u16, length: u16) -> bool;
+
+    /// Tells tc ingress what the kernel needs to create this ACK's connection.
+    fn hand_over(&mut self, attrs: &TcpReqAttrs);
+}

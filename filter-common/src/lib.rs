@@ -1,0 +1,46 @@
+//! The decision about a packet, and nothing else.
+//!
+//! This crate has no maps, no clock and no allocator of its own. The kernel shell (`filter-ebpf`) and the
+//! host tests drive the same code through two traits: [`frame::Frame`] (the bytes of one packet) and
+//! [`state::State`] (what a stage may ask of the world).
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`cursor`] | bounds-checked reading and writing of packet bytes |
+//! | [`word`] | 64-bit words shared between CPUs |
+//! | [`headers`] | wire structs and their byte order |
+//! | [`packet`] | bytes to meaning: [`packet::Packet`] or the [`reason::Reason`] why not |
+//! | [`options`] | TCP options of a SYN and of a first ACK |
+//! | [`reason`] | the table of fates |
+//! | [`config`], [`abi`] | what user space tells the data path |
+//! | [`siphash`], [`cookie`] | keyed hashing; the SYN cookie's layout |
+//! | [`bucket`] | token buckets in a set-associative table |
+//! | [`reply`] | a SYN turned into its SYN-ACK in place |
+//! | [`bogon`] | sources that cannot be real |
+//! | [`stages`] | the ordered pipeline |
+#![cfg_attr(not(any(test, feature = "user")), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![deny(unsafe_code)]
+
+pub mod abi;
+pub mod bogon;
+pub mod bucket;
+pub mod config;
+pub mod cookie;
+pub mod cursor;
+pub mod frame;
+pub mod headers;
+pub mod options;
+pub mod packet;
+pub mod reason;
+pub mod reply;
+pub mod siphash;
+pub mod stages;
+pub mod state;
+pub mod word;
+
+#[cfg(any(test, feature = "user"))]
+pub mod world;
+
+#[cfg(test)]
+mod testing;

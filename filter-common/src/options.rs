@@ -1,0 +1,211 @@
+//! TCP options of a SYN, and the timestamps of any segment (RFC 9293 3.1, RFC 7323, RFC 2018).
+
+use crate::{cookie::NO_SCALE, cursor::Cursor};
+
+/// What the options say. Read as Linux reads them: a bad length ends the list and keeps what came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct TcpOptions {
+    /// Timestamp value, if `timestamps`.
+    pub tsval: u32,
+    /// Timestamp echo, if `timestamps`.
+    pub tsecr: u32,
+    /// Maximum segment size; [`DEFAULT_MSS`] without the option.
+    pub mss: u16,
+    /// Window scale shift, at most 14, or [`NO_SCALE`].
+    pub scale: u8,
+    /// SACK permitted.
+    pub sack: bool,
+    /// Timestamps present.
+    pub timestamps: bool,
+    /// Reserved, 0: no padding.
+    pub reserved: u8,
+    /// As above.
+    pub reserved_too: u16,
+}
+
+/// "If an MSS Option is not received at connection setup, TCP implementations MUST assume a default send MSS of
+/// 536" (RFC 9293 3.7.1); for IPv6 the cookie's smallest entry takes its place.
+pub const DEFAULT_MSS: u16 = 536;
+
+/// Bytes of options at most.
+pub const MAX_LENGTH: u16 = 40;
+
+impl TcpOptions {
+    /// No options at all.
+    pub const NONE: Self = Self {
+        tsval: 0,
+        tsecr: 0,
+        mss: DEFAULT_MSS,
+        scale: NO_SCALE,
+        sack: false,
+        timestamps: false,
+        reserved: 0,
+        reserved_too: 0,
+    };
+}
+
+mod kind {
+    pub(super) const END: u8 = 0;
+    pub(super) const NOP: u8 = 1;
+    pub(super) const MSS: u8 = 2;
+    pub(super) const WINDOW_SCALE: u8 = 3;
+    pub(super) const SACK_PERMITTED: u8 = 4;
+    pub(super) const TIMESTAMPS: u8 = 8;
+}
+
+/// Reads `length` bytes of options (at most [`MAX_LENGTH`]) at `cursor`.
+#[must_use]
+#[inline(always)]
+pub fn parse(cursor: Cursor<'_>, length: u16) -> TcpOptions {
+    let mut seen = Seen::nothing(length);
+    let mut read = 0;
+    // Each round takes at least one byte.
+    for _ in 0..MAX_LENGTH {
+        if read >= length {
+            break;
+        }
+        let mut at = cursor;
+        at.skip(read);
+        let Some(size) = one(at, length - read, &mut seen) else { break };
+        read = forget(read + size, length);
+    }
+    TcpOptions {
+        tsval: seen.tsval,
+        tsecr: seen.tsecr,
+        mss: seen.mss,
+        scale: seen.scale,
+        sack: seen.flags & Seen::SACK != 0,
+        timestamps: seen.flags & Seen::TIMESTAMPS != 0,
+        reserved: 0,
+        reserved_too: 0,
+    }
+}
+
+/// What was read so far. The verifier follows constants: every field starts as a number that it doesn't know.
+struct Seen {
+    tsval: u32,
+    tsecr: u32,
+    mss: u16,
+    scale: u8,
+    flags: u8,
+}
+
+impl Seen {
+    const SACK: u8 = 1;
+    const TIMESTAMPS: u8 = 2;
+
+    #[inline(always)]
+    fn nothing(unknown: u16) -> Self {
+        let zero = forget(0, unknown);
+        Self {
+            tsval: zero as u32,
+            tsecr: zero as u32,
+            mss: DEFAULT_MSS + zero,
+            scale: forget(NO_SCALE as u16, unknown) as u8,
+            flags: zero as u8,
+        }
+    }
+}
+
+/// `value`, at most 63, of which the verifier knows only that: the paths through one round meet again before
+/// the next, or there are too many to check. `unknown` is any number that the verifier can't know.
+#[inline(always)]
+fn forget(value: u16, unknown: u16) -> u16 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut sum = value as u64;
+        #[expect(unsafe_code, reason = "arithmetic on registers that LLVM would fold")]
+        // SAFETY: touches nothing but its registers.
+        unsafe {
+            core::arch::asm!("{0} += {1}", "{0} -= {1}", "{0} &= 63",
+                inout(reg) sum, in(reg) unknown as u64, options(pure, nomem, nostack));
+        }
+        sum as u16
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        let _ = unknown;
+        value & 63
+    }
+}
+
+/// Reads one option; its size, or `None` where the list ends.
+#[inline(always)]
+fn one(mut cursor: Cursor<'_>, left: u16, seen: &mut Seen) -> Option<u16> {
+    let number = match cursor.read::<u8>()? {
+        kind::END => return None,
+        kind::NOP => return Some(1),
+        number => number,
+    };
+    let size = cursor.read::<u8>()? as u16;
+    if size < 2 || size > left {
+        return None;
+    }
+    match (number, size) {
+        (kind::MSS, 4) => {
+            let mss = u16::from_be(cursor.read()?);
+            if mss != 0 {
+                seen.mss = mss;
+            }
+        }
+        // "If a Window Scale option is received with a shift.cnt value larger than 14, the TCP SHOULD log the
+        // error but MUST use 14" (RFC 7323 2.3).
+        (kind::WINDOW_SCALE, 3) => seen.scale = cursor.read::<u8>()?.min(14),
+        (kind::SACK_PERMITTED, 2) => seen.flags |= Seen::SACK,
+        (kind::TIMESTAMPS, 10) => {
+            seen.tsval = u32::from_be(cursor.read()?);
+            seen.tsecr = u32::from_be(cursor.read()?);
+            seen.flags |= Seen::TIMESTAMPS;
+        }
+        _ => {}
+    }
+    Some(size)
+}
+
+const _: () = assert!(size_of::<TcpOptions>() == 16);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> TcpOptions {
+        parse(Cursor::new(bytes), bytes.len() as u16)
+    }
+
+    #[test]
+    fn a_linux_syn() {
+        let options = read(&[2, 4, 0x05, 0xb4, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9, 1, 3, 3, 7]);
+        let expected = TcpOptions {
+            tsval: 7,
+            tsecr: 9,
+            mss: 1460,
+            scale: 7,
+            sack: true,
+            timestamps: true,
+            ..TcpOptions::NONE
+        };
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn odd_lists() {
+        assert_eq!(read(&[]), TcpOptions::NONE);
+        assert_eq!(read(&[0, 2, 4, 5, 180]), TcpOptions::NONE, "nothing counts behind the end");
+        assert_eq!(read(&[2, 4, 0, 0]).mss, DEFAULT_MSS, "MSS 0 is ignored");
+        assert_eq!(read(&[3, 3, 200]).scale, 14);
+        assert_eq!(read(&[4, 2, 9, 1, 3, 3, 7]).scale, NO_SCALE, "a length below 2 ends the list");
+        assert_eq!(read(&[2, 4, 5]), TcpOptions::NONE, "cut short");
+        assert_eq!(read(&[1; 40]), TcpOptions::NONE);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_inside(bytes in prop::collection::vec(any::<u8>(), 0..=40)) {
+            let options = read(&bytes);
+            prop_assert!(options.scale <= 15 && options.mss > 0);
+        }
+    }
+}

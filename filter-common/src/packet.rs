@@ -1,0 +1,347 @@
+//! Bytes to meaning: Ethernet, up to two VLAN tags, IPv4 or IPv6 with the extension headers that Linux walks,
+//! and the transport's ports. No later stage sees a packet that contradicts itself.
+
+use core::ops::ControlFlow::{self, Break, Continue};
+
+use crate::{
+    cursor::Cursor,
+    headers::{Ethernet, Ipv4, Ipv6, Ipv6Extension, Tcp, Udp, VlanTag, ethertype, flag, protocol},
+    reason::Reason,
+};
+
+/// Extension headers that are followed; Linux follows any number, real traffic has at most two.
+pub const MAX_EXTENSIONS: usize = 6;
+
+/// An IP address as four words in network byte order; IPv4 is v4-mapped (`::ffff:a.b.c.d`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Address(pub [u32; 4]);
+
+impl Address {
+    /// The v4-mapped form of an IPv4 address in network byte order.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_v4(word: u32) -> Self {
+        Self([0, 0, 0xffff_u32.to_be(), word])
+    }
+
+    /// The IPv4 address, network byte order; only meaningful if the packet is IPv4.
+    #[must_use]
+    #[inline(always)]
+    pub const fn v4(&self) -> u32 {
+        self.0[3]
+    }
+
+    /// The two halves as they lie in memory.
+    #[must_use]
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 2] {
+        [self.0[0] as u64 | (self.0[1] as u64) << 32, self.0[2] as u64 | (self.0[3] as u64) << 32]
+    }
+}
+
+/// Whether a packet is part of a fragmented one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragment {
+    /// Whole.
+    No,
+    /// The first fragment: it has a transport header.
+    First,
+    /// Any other: it has none.
+    Later,
+}
+
+/// Ports of TCP or UDP, host byte order; 0 where there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transport {
+    /// Source port.
+    pub source: u16,
+    /// Destination port.
+    pub destination: u16,
+}
+
+/// What the TCP header says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgment number.
+    pub acknowledgment: u32,
+    /// Bits of [`flag`].
+    pub flags: u8,
+    /// 32-bit words of options, 0 to 10.
+    pub option_words: u8,
+}
+
+impl Segment {
+    /// Opens a connection: SYN without ACK, RST or FIN.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_syn(&self) -> bool {
+        self.flags & (flag::SYN | flag::ACK | flag::RST | flag::FIN) == flag::SYN
+    }
+
+    /// Belongs to a connection that its sender holds for established: ACK without SYN or RST.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_ack(&self) -> bool {
+        self.flags & (flag::SYN | flag::ACK | flag::RST) == flag::ACK
+    }
+}
+
+/// The meaning of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// Ports of TCP and UDP.
+    pub ports: Transport,
+    /// TCP's own fields; zero for other protocols.
+    pub tcp: Segment,
+    /// Offset of the IP header from the frame's start, bytes: 14, 18 or 22.
+    pub l3: u16,
+    /// Offset of the transport header, bytes.
+    pub l4: u16,
+    /// IPv6 rather than IPv4.
+    pub is_v6: bool,
+    /// Transport protocol: the first next-header that is not walked.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// ICMP type; 0 for other protocols.
+    pub icmp_type: u8,
+    /// Part of a fragmented packet.
+    pub fragment: Fragment,
+    /// Sent to an Ethernet group address (multicast, broadcast).
+    pub to_group: bool,
+}
+
+impl Packet {
+    /// Whether it has a TCP header.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_tcp(&self) -> bool {
+        self.protocol == protocol::TCP && !matches!(self.fragment, Fragment::Later)
+    }
+
+    /// Whether it has a UDP header.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_udp(&self) -> bool {
+        self.protocol == protocol::UDP && !matches!(self.fragment, Fragment::Later)
+    }
+}
+
+/// Either a packet, or the fate of a frame that is none.
+pub type Parsed<T> = ControlFlow<Reason, T>;
+
+/// The meaning of the frame under `cursor`, which stands at its first byte.
+#[inline(always)]
+pub fn parse(mut cursor: Cursor<'_>) -> Parsed<Packet> {
+    let Some(ethernet) = cursor.read::<Ethernet>() else { return Break(Reason::EthernetTruncated) };
+    let (ethertype, l3) = vlan_tags(&mut cursor, u16::from_be(ethernet.ethertype))?;
+    let to_group = ethernet.destination[0] & 1 != 0;
+    let mut packet = match ethertype {
+        ethertype::IPV4 => ipv4(&mut cursor, l3)?,
+        ethertype::IPV6 => ipv6(&mut cursor, l3)?,
+        _ => return Break(Reason::NotIp),
+    };
+    packet.to_group = to_group;
+    Continue(packet)
+}
+
+/// Follows up to two tags; returns the inner `EtherType` and the offset of what it announces.
+#[inline(always)]
+fn vlan_tags(cursor: &mut Cursor<'_>, first: u16) -> Parsed<(u16, u16)> {
+    let mut ethertype = first;
+    let mut l3 = size_of::<Ethernet>() as u16;
+    for _ in 0..2 {
+        if !is_vlan(ethertype) {
+            break;
+        }
+        let Some(tag) = cursor.read::<VlanTag>() else { return Break(Reason::EthernetTruncated) };
+        ethertype = u16::from_be(tag.ethertype);
+        l3 += size_of::<VlanTag>() as u16;
+    }
+    if is_vlan(ethertype) { Break(Reason::VlanDepth) } else { Continue((ethertype, l3)) }
+}
+
+#[inline(always)]
+const fn is_vlan(ethertype: u16) -> bool {
+    matches!(ethertype, ethertype::VLAN | ethertype::QINQ)
+}
+
+#[inline(always)]
+fn ipv4(cursor: &mut Cursor<'_>, l3: u16) -> Parsed<Packet> {
+    let Some(header) = cursor.read::<Ipv4>() else { return Break(Reason::Ipv4Truncated) };
+    let header_length = (header.version_ihl & 15) as u16 * 4;
+    if header.version_ihl >> 4 != 4 || header_length < 20 {
+        return Break(Reason::Ipv4Header);
+    }
+    let total = u16::from_be(header.total_length);
+    if total < header_length || l3 as usize + total as usize > cursor.len() {
+        return Break(Reason::Ipv4Truncated);
+    }
+    cursor.skip(header_length - 20);
+    let bits = u16::from_be(header.fragment);
+    let packet = Packet {
+        source: Address::from_v4(header.source),
+        destination: Address::from_v4(header.destination),
+        ports: Transport { source: 0, destination: 0 },
+        tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0 },
+        l3,
+        l4: l3 + header_length,
+        is_v6: false,
+        protocol: header.protocol,
+        ttl: header.ttl,
+        icmp_type: 0,
+        fragment: fragment(bits & 0x1fff, bits & 0x2000 != 0),
+        to_group: false,
+    };
+    transport(cursor, packet, total - header_length)
+}
+
+#[inline(always)]
+const fn fragment(offset: u16, more: bool) -> Fragment {
+    match (offset, more) {
+        (0, false) => Fragment::No,
+        (0, true) => Fragment::First,
+        _ => Fragment::Later,
+    }
+}
+
+#[inline(always)]
+fn ipv6(cursor: &mut Cursor<'_>, l3: u16) -> Parsed<Packet> {
+    let Some(header) = cursor.read::<Ipv6>() else { return Break(Reason::Ipv6Truncated) };
+    if u32::from_be(header.version_class_flow) >> 28 != 6 {
+        return Break(Reason::Ipv6Header);
+    }
+    let payload = u16::from_be(header.payload_length);
+    if l3 as usize + size_of::<Ipv6>() + payload as usize > cursor.len() {
+        return Break(Reason::Ipv6Truncated);
+    }
+    let chain = Chain { next: header.next_header, length: 0, fragment: Fragment::No };
+    let chain = if is_extension(chain.next) { extensions(cursor, chain, payload)? } else { chain };
+    let packet = Packet {
+        source: Address(header.source),
+        destination: Address(header.destination),
+        ports: Transport { source: 0, destination: 0 },
+        tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0 },
+        l3,
+        l4: l3 + size_of::<Ipv6>() as u16 + chain.length,
+        is_v6: true,
+        protocol: chain.next,
+        ttl: header.hop_limit,
+        icmp_type: 0,
+        fragment: chain.fragment,
+        to_group: false,
+    };
+    transport(cursor, packet, payload - chain.length)
+}
+
+/// Where a walk along extension headers stands.
+#[derive(Clone, Copy)]
+struct Chain {
+    next: u8,
+    /// Bytes of extension headers so far, never more than the payload.
+    length: u16,
+    fragment: Fragment,
+}
+
+/// Whether Linux walks over this header to find the transport (`ipv6_ext_hdr`, net/ipv6/exthdrs_core.c).
+#[inline(always)]
+const fn is_extension(next: u8) -> bool {
+    matches!(
+        next,
+        protocol::HOP_BY_HOP | protocol::ROUTING | protocol::FRAGMENT | protocol::AH | protocol::DESTINATION
+    )
+}
+
+#[inline(always)]
+fn extensions(cursor: &mut Cursor<'_>, mut chain: Chain, payload: u16) -> Parsed<Chain> {
+    for _ in 0..MAX_EXTENSIONS {
+        if !is_extension(chain.next) || matches!(chain.fragment, Fragment::Later) {
+            return Continue(chain);
+        }
+        let Some(header) = cursor.peek::<Ipv6Extension>() else { return Break(Reason::Ipv6Truncated) };
+        let length = match chain.next {
+            protocol::FRAGMENT => 8,
+            protocol::AH => (header.length as u16 + 2) * 4,
+            _ => (header.length as u16 + 1) * 8,
+        };
+        if length > payload - chain.length {
+            return Break(Reason::Ipv6Truncated);
+        }
+        if chain.next == protocol::FRAGMENT {
+            let bits = u16::from_be(header.fragment);
+            chain.fragment = fragment(bits >> 3, bits & 1 != 0);
+        }
+        chain.next = header.next_header;
+        chain.length += length;
+        cursor.skip(length);
+    }
+    if is_extension(chain.next) { Break(Reason::Ipv6Extensions) } else { Continue(chain) }
+}
+
+/// Reads the transport header; `length` is what IP says is left, bytes.
+#[inline(always)]
+fn transport(cursor: &mut Cursor<'_>, mut packet: Packet, length: u16) -> Parsed<Packet> {
+    if packet.fragment == Fragment::Later {
+        return Continue(packet);
+    }
+    match packet.protocol {
+        protocol::TCP => tcp(cursor, &mut packet, length)?,
+        protocol::UDP => udp(cursor, &mut packet, length)?,
+        protocol::ICMP if !packet.is_v6 => packet.icmp_type = icmp(cursor, length)?,
+        protocol::ICMPV6 if packet.is_v6 => packet.icmp_type = icmp(cursor, length)?,
+        _ => {}
+    }
+    Continue(packet)
+}
+
+#[inline(always)]
+fn tcp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> {
+    let Some(header) = cursor.read::<Tcp>() else { return Break(Reason::TcpTruncated) };
+    let words = header.offset >> 4;
+    if words < 5 {
+        return Break(Reason::TcpHeader);
+    }
+    if words as u16 * 4 > length {
+        return Break(Reason::TcpTruncated);
+    }
+    packet.ports =
+        Transport { source: u16::from_be(header.source), destination: u16::from_be(header.destination) };
+    packet.tcp = Segment {
+        sequence: u32::from_be(header.sequence),
+        acknowledgment: u32::from_be(header.acknowledgment),
+        flags: header.flags,
+        option_words: words - 5,
+    };
+    Continue(())
+}
+
+#[inline(always)]
+fn udp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> {
+    let Some(header) = cursor.read::<Udp>() else { return Break(Reason::UdpTruncated) };
+    let own = u16::from_be(header.length);
+    // A first fragment holds less than the datagram's own length says.
+    if length < 8 || own < 8 || (packet.fragment == Fragment::No && own > length) {
+        return Break(Reason::UdpTruncated);
+    }
+    packet.ports =
+        Transport { source: u16::from_be(header.source), destination: u16::from_be(header.destination) };
+    Continue(())
+}
+
+#[inline(always)]
+fn icmp(cursor: &mut Cursor<'_>, length: u16) -> Parsed<u8> {
+    match cursor.peek::<[u8; 4]>() {
+        Some([kind, ..]) if length >= 4 => Continue(kind),
+        _ => Break(Reason::IcmpTruncated),
+    }
+}
+
+#[cfg(test)]
+mod tests;

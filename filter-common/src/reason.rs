@@ -1,0 +1,137 @@
+//! The table of fates: every packet gets exactly one [`Reason`].
+//!
+//! Numbers are append-only: they index counters that outlive a restart and appear in saved data. One list
+//! yields the enum, the labels, the help texts, the metrics and the docs.
+
+/// What happens to a packet that met this fate (before observe mode is applied).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Handed on to the stack.
+    Pass,
+    /// Ends here.
+    Drop,
+    /// Turned into an answer and sent back out of the same interface.
+    Reply,
+}
+
+impl Action {
+    /// The value of the `verdict` label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+            Self::Reply => "reply",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($number:literal $name:ident $action:ident $label:literal $help:literal;)*) => {
+        /// Why a packet met its fate.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Reason {
+            $(#[doc = $help] $name = $number,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of its number.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// What this reason does to the packet.
+            #[must_use]
+            pub const fn action(self) -> Action {
+                match self { $(Self::$name => Action::$action,)* }
+            }
+
+            /// The value of the `reason` label.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+
+            /// One line for operators.
+            #[must_use]
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$name => $help,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    0 Pass Pass "pass" "Nothing objected: the default verdict of the interface.";
+    1 NotIp Pass "not_ip" "Neither IPv4 nor IPv6: ARP, LLDP and the like.";
+    2 LinkControl Pass "link_control" "Traffic that keeps the link alive: ND, MLD, IGMP, DHCP.";
+    3 Management Pass "management" "The source is on the management allow list, which nothing overrules.";
+    4 Fragment Pass "fragment" "A later fragment: it has no ports, so no transport decision is made.";
+    5 Established Pass "established" "Belongs to a socket of this host.";
+    6 NoListener Pass "no_listener" "Nobody listens there: the stack gives the usual answer.";
+    7 TupleInUse Pass "tuple_in_use" "A SYN for a connection that this host still knows (TIME_WAIT): the stack decides.";
+    8 NotLocal Pass "not_local" "The destination is no address of this host: never answered for somebody else.";
+    9 CookieUnavailable Pass "cookie_unavailable" "No cookie key in its time, or the kernel lacks the hand-over: the stack decides.";
+    10 ListenerMptcp Pass "listener_mptcp" "The listener speaks MPTCP, which cannot take over a cookie: the stack decides.";
+    11 SteppedDown Pass "stepped_down" "The kernel refused a hand-over for this port, so its SYNs go to the stack.";
+    12 CookieAccepted Pass "cookie_accepted" "An ACK with a valid cookie: the connection is created in the stack.";
+    13 RecentHandshake Pass "recent_handshake" "Data right behind an accepted cookie, before the stack has its socket.";
+    14 CookieGrace Pass "cookie_grace" "An unknown ACK shortly after cookies were armed: the stack may know it.";
+
+    16 EthernetTruncated Drop "ethernet_truncated" "Shorter than an Ethernet header and its VLAN tags.";
+    17 VlanDepth Drop "vlan_depth" "More than two VLAN tags.";
+    18 Ipv4Truncated Drop "ipv4_truncated" "Shorter than its IPv4 header says.";
+    19 Ipv4Header Drop "ipv4_header" "An IPv4 header with a wrong version or a length below 20.";
+    20 Ipv6Truncated Drop "ipv6_truncated" "Shorter than its IPv6 header or extension headers say.";
+    21 Ipv6Header Drop "ipv6_header" "An IPv6 header with a wrong version.";
+    22 Ipv6Extensions Drop "ipv6_extensions" "More extension headers than the parser follows.";
+    23 TcpTruncated Drop "tcp_truncated" "Shorter than its TCP header says.";
+    24 TcpHeader Drop "tcp_header" "A TCP data offset below 5.";
+    25 UdpTruncated Drop "udp_truncated" "Shorter than a UDP header, or than its own length field says.";
+    26 IcmpTruncated Drop "icmp_truncated" "Shorter than an ICMP header.";
+
+    32 Bogon Drop "bogon" "A source that cannot come from there (IANA special-purpose registries).";
+    33 Land Drop "land" "Source and destination are the same address.";
+    34 TcpFlags Drop "tcp_flags" "A combination of TCP flags that no TCP sends: NULL, Xmas, SYN+FIN, SYN+RST, FIN without ACK.";
+    35 PortZero Drop "port_zero" "Port 0.";
+    36 SynFragmented Drop "syn_fragmented" "A fragmented SYN.";
+
+    40 SourceRate Drop "source_rate" "Over the service's packet rate per source.";
+    41 SourceSynRate Drop "source_syn_rate" "Over the service's SYN rate per source.";
+    42 ReplyPrefixRate Drop "reply_prefix_rate" "No SYN-ACK: its prefix already gets the most that we send to one prefix.";
+    43 ReplyTotalRate Drop "reply_total_rate" "No SYN-ACK: the host already sends as many as it may.";
+    44 ReplyFailed Drop "reply_failed" "No SYN-ACK: the driver could not resize the frame.";
+    45 CookieInvalid Drop "cookie_invalid" "An ACK for no connection of this host, without a valid cookie.";
+
+    56 CookieSent Reply "cookie_sent" "A SYN answered with a SYN cookie.";
+}
+
+/// Reserved numbers: the stride of the counters.
+pub const REASONS: usize = 64;
+
+const _: () = assert!(Reason::CookieSent as usize == 56 && Reason::ALL.len() <= REASONS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_rise_and_labels_are_unique() {
+        for pair in Reason::ALL.windows(2) {
+            assert!((pair[0] as u8) < (pair[1] as u8));
+        }
+        let mut labels: Vec<_> = Reason::ALL.iter().map(|r| r.label()).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn every_reason_explains_itself() {
+        for reason in Reason::ALL {
+            assert!(reason.help().ends_with('.'), "{reason:?}");
+            assert!(
+                reason.label().bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+            );
+        }
+    }
+}

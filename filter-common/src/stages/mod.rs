@@ -1,0 +1,62 @@
+//! The pipeline: cheap and stateless first, and it reads as a list.
+//!
+//! A stage is `fn check(..) -> ControlFlow<Reason>`: it ends the packet's way with a reason or lets it go on.
+//! Whoever calls [`decide`] is the one exit: it counts the reason and acts on it.
+
+use core::ops::ControlFlow::{self, Break, Continue};
+
+use crate::{
+    config::flags,
+    frame::Frame,
+    packet::parse,
+    reason::{Action, Reason},
+    state::State,
+};
+
+pub mod ack;
+mod fragment;
+mod limit;
+mod link;
+mod management;
+mod service;
+mod spoofed;
+mod syn;
+mod tcp_flags;
+
+/// What a stage says: go on, or this is the packet's fate.
+pub type Verdict = ControlFlow<Reason>;
+
+/// The fate of the packet in `frame`; a [`Action::Reply`] has been written into it already.
+///
+/// In observe mode the reason is what would have happened, and the frame is untouched.
+#[inline(always)]
+pub fn decide<F: Frame, S: State>(frame: &mut F, state: &S) -> Reason {
+    match pipeline(frame, state) {
+        Break(reason) => reason,
+        Continue(()) => Reason::Pass,
+    }
+}
+
+#[inline(always)]
+fn pipeline<F: Frame, S: State>(frame: &mut F, state: &S) -> Verdict {
+    let packet = parse(frame.cursor())?;
+    link::check(&packet)?;
+    management::check(&packet, state)?;
+    spoofed::check(&packet, state)?;
+    tcp_flags::check(&packet)?;
+    fragment::check(&packet)?;
+    let service = service::find(&packet, state);
+    limit::check(&packet, service, state)?;
+    syn::check(frame, &packet, service, state)?;
+    ack::check(frame, &packet, service, state)
+}
+
+/// What is done with a packet of that reason.
+#[must_use]
+#[inline(always)]
+pub fn action<S: State>(reason: Reason, state: &S) -> Action {
+    if state.config().has(flags::OBSERVE) { Action::Pass } else { reason.action() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! Which service a packet is for.
+
+use crate::{
+    config::{MAX_SERVICES, Service},
+    packet::Packet,
+    state::State,
+};
+
+/// A service and its number.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) number: u32,
+    pub(super) service: &'a Service,
+}
+
+/// The service of the destination port; none for other protocols and ports.
+#[inline(always)]
+pub(super) fn find<'a, S: State>(packet: &Packet, state: &'a S) -> Option<Found<'a>> {
+    let port = packet.ports.destination as usize;
+    let number = if packet.is_tcp() {
+        state.ports().tcp[port]
+    } else if packet.is_udp() {
+        state.ports().udp[port]
+    } else {
+        0
+    };
+    if number == 0 {
+        return None;
+    }
+    let number = number as usize & (MAX_SERVICES - 1);
+    Some(Found { number: number as u32, service: &state.config().services[number] })
+}

@@ -1,0 +1,73 @@
+//! What a stage may ask of the world.
+
+use crate::{
+    abi::StepDown,
+    bucket::Line,
+    config::{Config, Limit, Ports, Summary},
+    cookie::Keys,
+    packet::{Address, Packet},
+};
+
+/// Tables of [`Line`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Table {
+    /// Token buckets of sources.
+    Sources = 0,
+    /// Token buckets of the prefixes that we answer.
+    Replies = 1,
+    /// Tuples whose cookie was accepted a moment ago.
+    Recent = 2,
+}
+
+/// Which socket a TCP packet belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// None at all.
+    None,
+    /// A listening TCP socket.
+    Listener,
+    /// A listening MPTCP socket.
+    MptcpListener,
+    /// Any other: established, half-open, TIME_WAIT.
+    Connection,
+}
+
+/// Maps, clock and sockets. The kernel's implementation is `filter-ebpf`, the host's is `world::World`.
+pub trait State {
+    /// `CLOCK_MONOTONIC`, nanoseconds, to the tick.
+    fn now(&self) -> u64;
+
+    /// This interface's configuration.
+    fn config(&self) -> &Config;
+
+    /// Services by port.
+    fn ports(&self) -> &Ports;
+
+    /// Summary of the management list.
+    fn summary(&self) -> &Summary;
+
+    /// Whether the source is on the management list; asked only where [`Summary`] has a bit.
+    fn is_management(&self, source: &Address) -> bool;
+
+    /// Whether an address is this host's own.
+    fn is_local(&self, address: &Address) -> bool;
+
+    /// The socket of a TCP packet.
+    fn socket(&self, packet: &Packet) -> Socket;
+
+    /// The line of `table` at `index`, which is below the table's number of lines.
+    fn line(&self, table: Table, index: u32) -> Option<&Line>;
+
+    /// Takes one answer from the host's total.
+    fn take_total(&self, limit: Limit, now: u64) -> bool;
+
+    /// The cookie secrets.
+    fn keys(&self) -> Option<&Keys>;
+
+    /// Whether the kernel refused hand-overs for this port.
+    fn is_stepped_down(&self, port: u16) -> bool;
+
+    /// Remembers for user space why cookies don't work on this port.
+    fn step_down(&self, port: u16, why: StepDown);
+}

@@ -1,0 +1,208 @@
+//! The world in memory: [`State`] and [`Frame`] for host tests, fuzzing and explanations.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, HashSet},
+};
+
+use crate::{
+    abi::{StepDown, TcpReqAttrs},
+    bucket::{Line, charge},
+    config::{Config, Limit, LocalTcp, Ports, Service, Summary, flags, service, tcp},
+    cookie::{Keys, Slot},
+    cursor::{Cursor, Writer},
+    frame::Frame,
+    options::{self, TcpOptions},
+    packet::{Address, Packet},
+    state::{Socket, State, Table},
+    word::Word,
+};
+
+/// Lines of each table.
+pub const LINES: u32 = 1024;
+
+/// Everything that the kernel's maps, clock and socket tables hold.
+pub struct World {
+    /// Nanoseconds.
+    pub clock: Cell<u64>,
+    /// The interface's configuration.
+    pub config: Config,
+    /// Services by port.
+    pub ports: Box<Ports>,
+    /// Summary of `management`.
+    pub summary: Box<Summary>,
+    /// Management addresses.
+    pub management: HashSet<[u32; 4]>,
+    /// Own addresses.
+    pub local: HashSet<[u32; 4]>,
+    /// Ports that somebody listens on, on any address.
+    pub listeners: HashMap<u16, Socket>,
+    /// Ports of connections: (source, destination).
+    pub connections: HashSet<(u16, u16)>,
+    /// Cookie secrets.
+    pub keys: Keys,
+    /// Ports stepped down.
+    pub stepped_down: RefCell<HashMap<u16, StepDown>>,
+    tables: [Vec<Line>; 3],
+    total: Word,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// A host with an MTU of 1500, all TCP options on, no services, at second 1000 of its clock.
+    #[must_use]
+    pub fn new() -> Self {
+        let table = || (0..LINES).map(|_| Line::default()).collect();
+        let tcp = LocalTcp {
+            mss_v4: 1460,
+            mss_v6: 1440,
+            window: 65535,
+            flags: tcp::TIMESTAMPS | tcp::SACK | tcp::WINDOW_SCALING | tcp::ECN,
+            window_scale: 7,
+            ttl: 64,
+            reserved: [0; 6],
+        };
+        Self {
+            clock: Cell::new(1_000_000_000_000),
+            config: Config { seed: [1, 2], lines: [LINES; 4], flags: flags::COOKIES, tcp, ..Config::EMPTY },
+            ports: Box::new(Ports::EMPTY),
+            summary: Box::new(Summary::EMPTY),
+            management: HashSet::new(),
+            local: HashSet::new(),
+            listeners: HashMap::new(),
+            connections: HashSet::new(),
+            keys: Keys::default(),
+            stepped_down: RefCell::default(),
+            tables: [table(), table(), table()],
+            total: Word::new(0),
+        }
+    }
+
+    /// Adds a service in cookie mode with a listener on TCP `port`, and a key that is valid for 64 s.
+    pub fn serve(&mut self, port: u16, local: Address) {
+        self.ports.tcp[port as usize] = 1;
+        self.config.services[1] = Service { flags: service::SYN_COOKIE, ..Service::default() };
+        self.listeners.insert(port, Socket::Listener);
+        self.local.insert(local.0);
+        let now = self.clock.get();
+        let slot = Slot {
+            mask: [3, 4],
+            mac: [5, 6],
+            issue_until: now + 64_000_000_000,
+            accept_until: now + 128_000_000_000,
+        };
+        self.keys.slots[0] = slot;
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, nanoseconds: u64) {
+        self.clock.set(self.clock.get() + nanoseconds);
+    }
+
+    /// Puts an address on the management list.
+    pub fn manage(&mut self, address: Address) {
+        self.management.insert(address.0);
+        self.config.management_families = 3;
+        // Tests of the summary itself are user space's; here every bit is set.
+        self.summary.v4.fill(u64::MAX);
+        self.summary.v6.fill(u64::MAX);
+    }
+}
+
+impl State for World {
+    fn now(&self) -> u64 {
+        self.clock.get()
+    }
+
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    fn is_management(&self, source: &Address) -> bool {
+        self.management.contains(&source.0)
+    }
+
+    fn is_local(&self, address: &Address) -> bool {
+        self.local.contains(&address.0)
+    }
+
+    fn socket(&self, packet: &Packet) -> Socket {
+        let ports = packet.ports;
+        if self.connections.contains(&(ports.source, ports.destination)) {
+            return Socket::Connection;
+        }
+        self.listeners.get(&ports.destination).copied().unwrap_or(Socket::None)
+    }
+
+    fn line(&self, table: Table, index: u32) -> Option<&Line> {
+        self.tables[table as usize].get(index as usize)
+    }
+
+    fn take_total(&self, limit: Limit, now: u64) -> bool {
+        charge(&self.total, limit, now)
+    }
+
+    fn keys(&self) -> Option<&Keys> {
+        Some(&self.keys)
+    }
+
+    fn is_stepped_down(&self, port: u16) -> bool {
+        self.stepped_down.borrow().get(&port) == Some(&StepDown::Refused)
+    }
+
+    fn step_down(&self, port: u16, why: StepDown) {
+        self.stepped_down.borrow_mut().insert(port, why);
+    }
+}
+
+/// A frame in a `Vec`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// From the Ethernet header on.
+    pub bytes: Vec<u8>,
+    /// What was handed over to tc, if anything.
+    pub handed_over: Option<TcpReqAttrs>,
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, handed_over: None }
+    }
+}
+
+impl Frame for Bytes {
+    fn cursor(&self) -> Cursor<'_> {
+        Cursor::new(&self.bytes)
+    }
+
+    fn writer(&mut self) -> Writer<'_> {
+        Writer::new(&mut self.bytes)
+    }
+
+    fn options(&self, packet: &Packet) -> TcpOptions {
+        options::parse(self.cursor().at(packet.l4 + 20), packet.tcp.option_words as u16 * 4)
+    }
+
+    fn resize(&mut self, cut: u16, length: u16) -> bool {
+        self.bytes.drain(..cut as usize);
+        self.bytes.truncate(length as usize);
+        self.bytes.len() == length as usize
+    }
+
+    fn hand_over(&mut self, attrs: &TcpReqAttrs) {
+        self.handed_over = Some(*attrs);
+    }
+}

@@ -1,0 +1,187 @@
+//! `State` on the kernel's maps, clock and sockets.
+
+use core::cell::Cell;
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{BPF_F_CURRENT_NETNS, BPF_TCP_LISTEN, bpf_sock, bpf_sock_tuple},
+    helpers::generated::{
+        bpf_ktime_get_coarse_ns, bpf_sk_release, bpf_skc_lookup_tcp, bpf_skc_to_mptcp_sock,
+    },
+};
+use filter_common::{
+    abi::StepDown,
+    bucket::{Line, charge},
+    config::{Config, Limit, Ports, Summary},
+    cookie::Keys,
+    packet::{Address, Packet},
+    state::{Socket, State, Table},
+};
+
+use crate::maps;
+
+/// The world as one packet's program sees it.
+pub(crate) struct Kernel<C> {
+    context: C,
+    now: Cell<u64>,
+}
+
+impl<C: EbpfContext> Kernel<C> {
+    #[inline(always)]
+    pub(crate) const fn new(context: C) -> Self {
+        Self { context, now: Cell::new(0) }
+    }
+}
+
+/// Tokens that a CPU takes from the shared total at once.
+const GRANT_SIZE: u64 = 64;
+
+impl<C: EbpfContext> State for Kernel<C> {
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        if self.now.get() == 0 {
+            // SAFETY: a helper without arguments.
+            self.now.set(unsafe { bpf_ktime_get_coarse_ns() });
+        }
+        self.now.get()
+    }
+
+    #[inline(always)]
+    fn config(&self) -> &Config {
+        maps::config()
+    }
+
+    #[inline(always)]
+    fn ports(&self) -> &Ports {
+        maps::ports()
+    }
+
+    #[inline(always)]
+    fn summary(&self) -> &Summary {
+        maps::summary()
+    }
+
+    #[inline(always)]
+    fn is_management(&self, source: &Address) -> bool {
+        let key = aya_ebpf::btf_maps::lpm_trie::Key::new(128, source.0);
+        maps::MANAGEMENT.get(&key).is_some()
+    }
+
+    #[inline(always)]
+    fn is_local(&self, address: &Address) -> bool {
+        maps::LOCAL.get_ptr(&address.0).is_some()
+    }
+
+    #[inline(always)]
+    fn socket(&self, packet: &Packet) -> Socket {
+        let Some(socket) = Held::find(&self.context, packet) else { return Socket::None };
+        if !socket.is_listener() {
+            return Socket::Connection;
+        }
+        if socket.is_mptcp() { Socket::MptcpListener } else { Socket::Listener }
+    }
+
+    #[inline(always)]
+    fn line(&self, table: Table, index: u32) -> Option<&Line> {
+        match table {
+            Table::Sources => maps::SOURCES.get(index),
+            Table::Replies => maps::REPLIES.get(index),
+            Table::Recent => maps::RECENT.get(index),
+        }
+    }
+
+    /// Each CPU takes [`GRANT_SIZE`] tokens at a time from the shared bucket.
+    #[inline(always)]
+    fn take_total(&self, limit: Limit, now: u64) -> bool {
+        let (Some(total), Some(grant)) = (maps::TOTAL.get(0), maps::GRANT.get_ptr_mut(0)) else {
+            return true;
+        };
+        // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
+        let grant = unsafe { &mut *grant };
+        if *grant == 0 {
+            let batch = Limit { interval: limit.interval * GRANT_SIZE, tolerance: limit.tolerance };
+            if !charge(total, batch, now) {
+                return false;
+            }
+            *grant = GRANT_SIZE;
+        }
+        *grant -= 1;
+        true
+    }
+
+    #[inline(always)]
+    fn keys(&self) -> Option<&Keys> {
+        maps::KEYS.get(0)
+    }
+
+    #[inline(always)]
+    fn is_stepped_down(&self, port: u16) -> bool {
+        maps::STEP_DOWN.get(0).is_some_and(|ports| ports.0[port as usize] == StepDown::Refused as u8)
+    }
+
+    #[inline(always)]
+    fn step_down(&self, port: u16, why: StepDown) {
+        if let Some(ports) = maps::STEP_DOWN.get_ptr_mut(0) {
+            // SAFETY: a byte of a map value; any CPU may write it.
+            unsafe { (*ports).0[port as usize] = why as u8 };
+        }
+    }
+}
+
+/// A socket that the kernel has lent us until it is dropped.
+pub(crate) struct Held(*mut bpf_sock);
+
+impl Held {
+    /// The socket of a TCP packet, as the stack would find it (`bpf_skc_lookup_tcp`).
+    #[inline(always)]
+    pub(crate) fn find<C: EbpfContext>(context: &C, packet: &Packet) -> Option<Self> {
+        // u64 words: the verifier may refuse 8-byte stores to a 4-aligned `bpf_sock_tuple`.
+        let ports = packet.ports.source.to_be() as u64 | (packet.ports.destination.to_be() as u64) << 16;
+        let (tuple, size) = if packet.is_v6 {
+            let [s0, s1] = packet.source.words();
+            let [d0, d1] = packet.destination.words();
+            ([s0, s1, d0, d1, ports], 36)
+        } else {
+            let pair = packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32;
+            ([pair, ports, 0, 0, 0], 12)
+        };
+        // SAFETY: the tuple outlives the call and has at least `size` bytes.
+        let socket = unsafe {
+            bpf_skc_lookup_tcp(
+                context.as_ptr(),
+                (&raw const tuple).cast::<bpf_sock_tuple>().cast_mut(),
+                size,
+                BPF_F_CURRENT_NETNS as u64,
+                0,
+            )
+        };
+        if socket.is_null() { None } else { Some(Self(socket)) }
+    }
+
+    /// Whether it listens.
+    #[inline(always)]
+    pub(crate) fn is_listener(&self) -> bool {
+        // SAFETY: held and not null.
+        unsafe { (*self.0).state == BPF_TCP_LISTEN }
+    }
+
+    #[inline(always)]
+    fn is_mptcp(&self) -> bool {
+        // SAFETY: held and not null; the helper returns null for any other socket.
+        unsafe { !bpf_skc_to_mptcp_sock(self.0.cast()).is_null() }
+    }
+
+    /// The raw pointer, for kernel functions.
+    #[inline(always)]
+    pub(crate) const fn as_ptr(&self) -> *mut bpf_sock {
+        self.0
+    }
+}
+
+impl Drop for Held {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: held, released once.
+        unsafe { bpf_sk_release(self.0.cast()) };
+    }
+}

@@ -1,0 +1,81 @@
+//! Every map and read-only global, as `filter_common::abi` names them.
+
+use aya_ebpf::{
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray},
+    macros::btf_map,
+};
+use filter_common::{
+    abi::{COUNTERS_LEN, Counter, HANDOVERS_LEN, Ports8},
+    bucket::Line,
+    config::{Config, Ports, Summary},
+    cookie::Keys,
+    word::Word,
+};
+
+// An mmapable array starts on a page of its own, so that its 64-byte lines are cache lines.
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+// Sizes of tables are what the loader sets; these are the smallest.
+const MIN_LINES: usize = 1024;
+
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuArray<Counter, { COUNTERS_LEN as usize }> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static HANDOVERS: PerCpuArray<u64, { HANDOVERS_LEN as usize }> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static SOURCES: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static REPLIES: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static RECENT: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static TOTAL: Array<Word, 1> = Array::new();
+#[btf_map]
+pub(crate) static GRANT: PerCpuArray<u64, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static KEYS: Array<Keys, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static STEP_DOWN: Array<Ports8, 1> = Array::new();
+#[btf_map]
+pub(crate) static MANAGEMENT: LpmTrie<[u32; 4], u8, 1024, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static LOCAL: HashMap<[u32; 4], u8, 1024> = HashMap::new();
+
+// Globals in .rodata: user space writes them before the load, then they are frozen and the verifier treats
+// them as constants. `read` keeps the compiler from doing the same with the zeros that it sees.
+#[unsafe(no_mangle)]
+static CONFIG: Config = Config::EMPTY;
+#[unsafe(no_mangle)]
+static PORTS: Ports = Ports::EMPTY;
+#[unsafe(no_mangle)]
+static SUMMARY: Summary = Summary::EMPTY;
+
+/// The interface's configuration.
+#[inline(always)]
+pub(crate) fn config() -> &'static Config {
+    read(&CONFIG)
+}
+
+/// Services by port.
+#[inline(always)]
+pub(crate) fn ports() -> &'static Ports {
+    read(&PORTS)
+}
+
+/// Summary of the management list.
+#[inline(always)]
+pub(crate) fn summary() -> &'static Summary {
+    read(&SUMMARY)
+}
+
+/// The same reference, of unknown origin to the compiler.
+#[inline(always)]
+fn read<T>(global: &'static T) -> &'static T {
+    let mut address: *const T = global;
+    // SAFETY: the pointer comes out as it went in.
+    unsafe {
+        core::arch::asm!("{0} = {0}", inout(reg) address, options(pure, nomem, nostack));
+        &*address
+    }
+}

@@ -1,0 +1,136 @@
+//! The XDP entry: one decision, one exit.
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{xdp_action, xdp_md},
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail},
+    programs::XdpContext,
+};
+use filter_common::{
+    abi::{Counter, HandOverMeta, META_MAGIC, StepDown, TcpReqAttrs, counter_index},
+    config::flags,
+    cursor::{Cursor, Writer},
+    frame::Frame,
+    options::{self, TcpOptions},
+    packet::Packet,
+    reason::{Action, Reason},
+    stages,
+    state::State,
+};
+
+use crate::{kernel::Kernel, maps};
+
+/// The frame of an XDP program.
+pub(crate) struct XdpFrame(XdpContext);
+
+impl Frame for XdpFrame {
+    #[inline(always)]
+    fn cursor(&self) -> Cursor<'_> {
+        // SAFETY: packet memory between data and data_end, ours while the program runs.
+        unsafe { Cursor::from_range(self.0.data(), self.0.data_end()) }
+    }
+
+    #[inline(always)]
+    fn writer(&mut self) -> Writer<'_> {
+        // SAFETY: as above.
+        unsafe { Writer::from_range(self.0.data(), self.0.data_end()) }
+    }
+
+    #[inline(always)]
+    fn options(&self, packet: &Packet) -> TcpOptions {
+        let mut options = TcpOptions::NONE;
+        let length = packet.tcp.option_words as u32 * 4;
+        xdp_tcp_options(self.0.ctx, packet.l4 as u32 + 20, length, &raw mut options);
+        options
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, cut: u16, length: u16) -> bool {
+        // SAFETY: the context is valid; the helpers check the new bounds.
+        unsafe {
+            if cut != 0 && bpf_xdp_adjust_head(self.0.ctx, cut as i32) != 0 {
+                return false;
+            }
+            let now = self.0.data_end() - self.0.data();
+            let change = length as i32 - now as i32;
+            change == 0 || bpf_xdp_adjust_tail(self.0.ctx, change) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn hand_over(&mut self, attrs: &TcpReqAttrs) {
+        let kernel = Kernel::new(XdpContext::new(self.0.ctx));
+        let config = kernel.config();
+        if config.has(flags::DECODE_IN_TC) {
+            return;
+        }
+        if !write_meta(&self.0, meta_magic(config.seed), attrs) {
+            // Port 0 has no service; its byte tells tc that this driver has no metadata.
+            kernel.step_down(0, StepDown::Refused);
+        }
+    }
+}
+
+/// First word of a hand-over.
+#[inline(always)]
+pub(crate) const fn meta_magic(seed: [u64; 2]) -> u32 {
+    META_MAGIC ^ seed[0] as u32
+}
+
+#[inline(always)]
+fn write_meta(context: &XdpContext, magic: u32, attrs: &TcpReqAttrs) -> bool {
+    // SAFETY: the context is valid; the record is written only inside [data_meta, data).
+    unsafe {
+        if bpf_xdp_adjust_meta(context.ctx, -(size_of::<HandOverMeta>() as i32)) != 0 {
+            return false;
+        }
+        let start = context.metadata();
+        if start + size_of::<HandOverMeta>() > context.metadata_end() {
+            return false;
+        }
+        *(start as *mut HandOverMeta) = HandOverMeta { magic, attrs: *attrs };
+    }
+    true
+}
+
+/// Reads TCP options in a function that the verifier checks once, by itself: inlined it costs a million
+/// instructions.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_tcp_options(context: *mut xdp_md, offset: u32, length: u32, out: *mut TcpOptions) -> i32 {
+    if context.is_null() || out.is_null() {
+        return -1;
+    }
+    let frame = XdpFrame(XdpContext::new(context));
+    let options = options::parse(frame.cursor().at(offset as u16), length as u16);
+    // SAFETY: checked for null; the verifier checks the size.
+    unsafe { *out = options };
+    0
+}
+
+/// Decides, counts, acts.
+#[inline(always)]
+pub(crate) fn run(context: XdpContext) -> u32 {
+    let bytes = (context.data_end() - context.data()) as u64;
+    let kernel = Kernel::new(XdpContext::new(context.as_ptr().cast()));
+    let mut frame = XdpFrame(context);
+    let reason = stages::decide(&mut frame, &kernel);
+    count(reason, bytes, &kernel);
+    match stages::action(reason, &kernel) {
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+        Action::Reply => xdp_action::XDP_TX,
+    }
+}
+
+#[inline(always)]
+fn count(reason: Reason, bytes: u64, state: &impl State) {
+    let config = state.config();
+    let index = counter_index(config.interface, config.has(flags::OBSERVE), reason as u8);
+    if let Some(counter) = maps::COUNTERS.get_ptr_mut(index) {
+        // SAFETY: this CPU's own slot.
+        let counter: &mut Counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += bytes;
+    }
+}
