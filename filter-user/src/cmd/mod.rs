@@ -1,0 +1,135 @@
+//! The verbs: one file each. They print and end; what they do is done elsewhere.
+
+pub mod client;
+pub mod config;
+pub mod cookie;
+pub mod detach;
+#[cfg(test)]
+mod docs;
+pub mod doctor;
+pub mod failure;
+pub mod output;
+pub mod run;
+pub mod status;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+
+use self::{
+    failure::{Failure, Kind},
+    output::{Color, Output},
+};
+use crate::config::schema::{PINS, RUNTIME};
+
+/// Where the configuration is unless told otherwise.
+pub const CONFIG: &str = "/etc/floodwall/floodwall.toml";
+
+/// Keeps this host reachable through SYN floods and other packet floods.
+#[derive(Debug, Parser)]
+#[command(name = "floodwall", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Print one JSON object instead of text; errors too, on stderr
+    #[arg(short, long, global = true)]
+    json: bool,
+    /// Print only what was asked for
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print more; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    color: Color,
+    /// The daemon's control socket
+    #[arg(long, global = true, value_name = "PATH", default_value_os_t = default_socket())]
+    socket: PathBuf,
+}
+
+fn default_socket() -> PathBuf {
+    PathBuf::from(RUNTIME).join(crate::daemon::SOCKET)
+}
+
+/// `--config`
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    pub config: PathBuf,
+}
+
+/// `--pins`
+#[derive(Debug, Args)]
+pub struct PinsArg {
+    /// Folder of the pinned links and maps (`daemon.pins`)
+    #[arg(long, value_name = "DIR", default_value = PINS)]
+    pub pins: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground; the filter stays when it ends
+    Run(run::Args),
+    /// Remove the filter from all interfaces, with its tables
+    Detach(detach::Args),
+    /// Show what is attached and what it did
+    Status(status::Args),
+    /// Tell which modes work on this host, why others don't, and what to do
+    Doctor(doctor::Args),
+    /// SYN cookies' keys
+    #[command(subcommand)]
+    Cookie(cookie::Command),
+    /// The configuration
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Parses `args`, does what they say, tells how it ended.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<_> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &args),
+    };
+    let Global { json, quiet, verbose, color, socket } = cli.global;
+    let out = Output::new(json, quiet, verbose, color);
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args, out),
+        Command::Detach(args) => detach::run(&args, out),
+        Command::Status(args) => status::run(&args, &socket, out),
+        Command::Doctor(args) => doctor::run(&args, out),
+        Command::Cookie(command) => cookie::run(&command, &socket, out),
+        Command::Config(command) => config::run(&command, out),
+    };
+    result.unwrap_or_else(|error| failure::report(&error, out.json, out.color_errors))
+}
+
+/// Help and version are no errors; the rest is, in JSON where that was asked for.
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let json = args.iter().any(|arg| arg == "--json" || arg == "-j");
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if json && !asked {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let message = first.strip_prefix("error: ").unwrap_or(first);
+        let failure = Failure::new(Kind::Usage, message, "floodwall --help");
+        return failure::report(&failure.into(), true, false);
+    }
+    // A reader that went away is no error.
+    let _ = error.print();
+    ExitCode::from(if asked { 0 } else { Kind::Usage.code() })
+}
+
+/// The command line's definition, for generated documents.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
+}

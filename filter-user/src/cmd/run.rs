@@ -1,0 +1,35 @@
+//! `floodwall run`
+
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{ConfigArg, output::Output};
+use crate::{
+    config,
+    daemon::{
+        self,
+        signals::{Hangups, stop_on_signal},
+    },
+};
+
+/// `floodwall run`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// Runs the daemon until a signal ends it.
+pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
+    let path = args.config.config.as_path();
+    let loaded = config::load(path)?;
+    daemon::log::init(loaded.settings.daemon.log.as_ref(), out.verbose, out.quiet, out.color_errors);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        stop_on_signal(stop.clone())?;
+        daemon::run(path, loaded, stop, Hangups::new()?).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

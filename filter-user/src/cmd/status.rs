@@ -1,0 +1,42 @@
+//! `floodwall status`
+
+use std::{path::Path, process::ExitCode};
+
+use hyper::Method;
+
+use super::{
+    PinsArg, client,
+    failure::{Failure, Kind},
+    output::Output,
+};
+use crate::{
+    dataplane::{self, Dataplane, NotLoaded},
+    observe::{Sample, status::Status},
+};
+
+/// `floodwall status`
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pins: PinsArg,
+}
+
+/// Reads the pinned maps, so that it works without a daemon. Code 1 when nothing is attached.
+pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    let sample = Sample::read(&open(&args.pins.pins)?)?;
+    let daemon = client::call::<Status>(socket, Method::GET, "/v1/status").ok();
+    let status = Status::new(&sample, daemon.and_then(|status| status.daemon));
+    out.print(&status, Status::text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The pinned state, or a failure that says what to do.
+pub(super) fn open(pins: &Path) -> anyhow::Result<Dataplane> {
+    dataplane::open(pins).map_err(|error| {
+        if error.downcast_ref::<NotLoaded>().is_none() {
+            return error;
+        }
+        let message = format!("no filter in {}", pins.display());
+        Failure::new(Kind::Failed, message, "start it with: floodwall run --config FILE").into()
+    })
+}

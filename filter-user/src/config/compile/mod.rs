@@ -1,0 +1,188 @@
+//! Settings and facts about the host to a [`Plan`]. Pure: the same input gives the same plan.
+
+mod prefixes;
+mod tcp;
+#[cfg(test)]
+mod tests;
+
+use filter_common::config::{self, Config, Limit, Ports, Summary};
+use ipnet::IpNet;
+
+use super::{
+    diagnostic::{Diagnostic, Problems},
+    host::{Host, Link},
+    schema::{HandOver, Interface, Mode, Service, Settings},
+    value::{Protocol, Rate},
+};
+use crate::dataplane::plan::{InterfacePlan, Plan, Tables};
+
+/// What the settings come to on this host; complaints go to `problems`, and an error means no plan.
+pub fn plan(settings: &Settings, host: &Host, problems: &mut Problems) -> Option<Plan> {
+    let management: Vec<IpNet> = settings.management.allow.iter().map(|prefix| *prefix.as_ref()).collect();
+    let base = base(settings, host, &management, problems);
+    let interfaces: Vec<_> =
+        settings.interface.iter().map(|i| interface(i, settings, host, &base, problems)).collect();
+    let local = host.local();
+    local_fits(settings, local.len(), problems);
+    if problems.any_error() {
+        return None;
+    }
+    Some(Plan {
+        pins: settings.daemon.pins.as_ref().clone(),
+        interfaces: interfaces.into_iter().collect::<Option<_>>()?,
+        ports: ports(&settings.service),
+        summary: summary(&management),
+        management,
+        local,
+        tables: tables(settings),
+    })
+}
+
+/// The part of [`Config`] that is the same for all interfaces.
+fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut Problems) -> Box<Config> {
+    let mut config = Box::new(Config::EMPTY);
+    if *settings.daemon.mode.as_ref() == Mode::Observe {
+        config.flags |= config::flags::OBSERVE;
+    }
+    if cookies(settings, host, problems) {
+        config.flags |= config::flags::COOKIES;
+    }
+    config.management_families = prefixes::families(management);
+    let answers = &settings.cookie.syn_ack;
+    config.reply_per_prefix = limit(*answers.per_prefix.as_ref());
+    config.reply_total = limit(*answers.total.as_ref());
+    for (slot, service) in config.services.iter_mut().skip(1).zip(&settings.service) {
+        *slot = policy(service);
+    }
+    config
+}
+
+fn limit(rate: Option<Rate>) -> Limit {
+    rate.map_or(Limit::NONE, Rate::limit)
+}
+
+fn policy(service: &Service) -> config::Service {
+    config::Service {
+        flags: if service.wants_cookies() { config::service::SYN_COOKIE } else { 0 },
+        reserved: 0,
+        per_source: limit(*service.rate.per_source.as_ref()),
+        per_source_syn: limit(*service.rate.per_source_syn.as_ref()),
+    }
+}
+
+/// Whether this host can take over a cookie; says why not if a service asks for it.
+fn cookies(settings: &Settings, host: &Host, problems: &mut Problems) -> bool {
+    let Some(service) = settings.service.iter().find(|service| service.wants_cookies()) else {
+        return false;
+    };
+    let (why, hint) = match (host.kfunc, host.sysctls.syncookies) {
+        (false, _) => ("this kernel lacks bpf_sk_assign_tcp_reqsk", "Linux 6.9 or later has it"),
+        // The kfunc says 0 and the kernel resets the connection all the same.
+        (true, 0) => ("net.ipv4.tcp_syncookies is 0", "sysctl -w net.ipv4.tcp_syncookies=1"),
+        (true, _) => return true,
+    };
+    let warning = Diagnostic::warning(service.syn.mode.span(), format!("no SYN cookies here: {why}"));
+    problems.push(warning.label("SYNs go to the stack").hint(hint));
+    false
+}
+
+fn interface(
+    interface: &Interface,
+    settings: &Settings,
+    host: &Host,
+    base: &Config,
+    problems: &mut Problems,
+) -> Option<InterfacePlan> {
+    let name = interface.name.as_ref();
+    let Some(link) = host.links.get(name) else {
+        problems.push(missing(interface, host));
+        return None;
+    };
+    let mut config = Box::new(*base);
+    config.profile = *interface.profile.as_ref() as u32;
+    if *interface.handover.as_ref() == HandOver::Decode {
+        config.flags |= config::flags::DECODE_IN_TC;
+    }
+    config.tcp = tcp::local(&host.sysctls, link.mtu);
+    connected(&mut config, interface, link, problems);
+    let any_cookies =
+        config.has(config::flags::COOKIES) && settings.service.iter().any(Service::wants_cookies);
+    Some(InterfacePlan {
+        name: name.clone(),
+        attach: *interface.mode.as_ref(),
+        ingress: any_cookies.then_some(*interface.tc.as_ref()),
+        config,
+    })
+}
+
+fn missing(interface: &Interface, host: &Host) -> Diagnostic {
+    let names: Vec<_> = host.links.keys().map(String::as_str).collect();
+    Diagnostic::error(
+        interface.name.span(),
+        format!("no interface {:?} on this host", interface.name.as_ref()),
+    )
+    .hint(super::rule::suggest(interface.name.as_ref(), &names))
+}
+
+fn connected(config: &mut Config, interface: &Interface, link: &Link, problems: &mut Problems) {
+    let exempt = prefixes::connected(&link.addresses, *interface.profile.as_ref());
+    if exempt.len() > config.connected.len() {
+        let error = Diagnostic::error(
+            interface.name.span(),
+            format!(
+                "{} private networks on {}, at most {}",
+                exempt.len(),
+                interface.name.as_ref(),
+                config.connected.len()
+            ),
+        );
+        problems.push(error.hint("profile = \"lan\" lets all private sources pass"));
+        return;
+    }
+    config.connected_len = exempt.len() as u32;
+    for (slot, prefix) in config.connected.iter_mut().zip(&exempt) {
+        *slot = prefixes::mapped(prefix);
+    }
+}
+
+fn local_fits(settings: &Settings, len: usize, problems: &mut Problems) {
+    let limit = &settings.limits.local_addresses;
+    if len > *limit.as_ref() as usize {
+        let message = format!("this host has {len} addresses, the table holds {}", limit.as_ref());
+        let span = Some(limit.span()).filter(|span| !span.is_empty());
+        problems.push(Diagnostic::error(span, message).hint("raise limits.local_addresses"));
+    }
+}
+
+fn ports(services: &[Service]) -> Box<Ports> {
+    let mut ports = Box::new(Ports::EMPTY);
+    for (index, service) in (1..).zip(services) {
+        for range in service.ports.iter().map(toml::Spanned::as_ref) {
+            let table = match range.protocol {
+                Protocol::Tcp => &mut ports.tcp,
+                Protocol::Udp => &mut ports.udp,
+            };
+            table[usize::from(range.first)..=usize::from(range.last)].fill(index);
+        }
+    }
+    ports
+}
+
+fn summary(management: &[IpNet]) -> Box<Summary> {
+    let mut summary = Box::new(Summary::EMPTY);
+    for prefix in management {
+        prefixes::summarise(&mut summary, prefix);
+    }
+    summary
+}
+
+fn tables(settings: &Settings) -> Tables {
+    let limits = &settings.limits;
+    Tables {
+        sources: *limits.source_buckets.as_ref(),
+        replies: *limits.reply_buckets.as_ref(),
+        recent: *limits.recent.as_ref(),
+        local: *limits.local_addresses.as_ref(),
+        management: *limits.management_prefixes.as_ref(),
+    }
+}

@@ -1,0 +1,110 @@
+//! What single values are put together to: optional ones, arrays, tables.
+
+use std::{marker::PhantomData, ops::Range};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{Knob, Rule, Section, wrong_type};
+use crate::config::diagnostic::Problems;
+
+/// A value that may be absent.
+pub(in crate::config) struct Optional<R> {
+    inner: R,
+    meaning: &'static str,
+}
+
+impl<R> Optional<R> {
+    pub(super) fn new(inner: R, meaning: &'static str) -> Self {
+        Self { inner, meaning }
+    }
+}
+
+impl<R: Rule> Rule for Optional<R> {
+    type Out = Option<R::Out>;
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self::Out> {
+        self.inner.read(value, problems).map(Some)
+    }
+
+    fn absent(&self, _: &str, _: Range<usize>, _: &mut Problems) -> Option<Self::Out> {
+        Some(None)
+    }
+
+    fn knob(&self) -> Knob {
+        Knob { default: self.meaning.to_owned(), ..self.inner.knob() }
+    }
+}
+
+/// An array.
+pub(in crate::config) struct List<R>(R);
+
+impl<R> List<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self(inner)
+    }
+}
+
+impl<R: Rule> Rule for List<R> {
+    type Out = Vec<R::Out>;
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self::Out> {
+        let DeValue::Array(items) = value.as_ref() else {
+            problems.push(wrong_type(value, "an array", &self.knob().accepts));
+            return None;
+        };
+        // Not short-circuited: every bad entry is told.
+        let read: Vec<_> = items.iter().map(|item| self.0.read(item, problems)).collect();
+        read.into_iter().collect()
+    }
+
+    fn absent(&self, _: &str, _: Range<usize>, _: &mut Problems) -> Option<Self::Out> {
+        Some(Vec::new())
+    }
+
+    fn knob(&self) -> Knob {
+        let inner = self.0.knob();
+        Knob { accepts: format!("array of: {}", inner.accepts), default: "`[]`".to_owned(), ..inner }
+    }
+}
+
+/// A table; an absent one is read as an empty one, so that its knobs' defaults hold.
+pub(in crate::config) struct Table<S>(PhantomData<S>);
+
+/// A rule for a table.
+pub(in crate::config) fn table<S: Section>() -> Table<S> {
+    Table(PhantomData)
+}
+
+/// A rule for an array of tables.
+pub(in crate::config) fn tables<S: Section>() -> List<Table<S>> {
+    List(table())
+}
+
+impl<S: Section> Rule for Table<S> {
+    type Out = S;
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<S> {
+        if let DeValue::Table(table) = value.as_ref() {
+            return S::read(table, value.span(), problems);
+        }
+        problems.push(wrong_type(value, "a table", "see docs/config.md"));
+        None
+    }
+
+    fn absent(&self, _: &str, span: Range<usize>, problems: &mut Problems) -> Option<S> {
+        S::read(&DeTable::new(), span, problems)
+    }
+
+    fn knob(&self) -> Knob {
+        Knob {
+            name: "",
+            help: String::new(),
+            accepts: "table".to_owned(),
+            default: String::new(),
+            children: S::knobs(),
+        }
+    }
+}

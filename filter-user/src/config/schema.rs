@@ -1,0 +1,231 @@
+//! The file's tables and knobs: name, help, bounds and default of each, declared here and nowhere else.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use filter_common::{abi::MAX_INTERFACES, config::Profile};
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::{
+    rule::{section, table, tables},
+    value::{
+        PortRange, Rate, choice, duration, interface_name, listen, log_filter, name, number, path,
+        port_range, power_of_two, prefix, rate,
+    },
+};
+use crate::dataplane::plan::{Attach, Ingress};
+
+/// Where links and maps are pinned unless told otherwise.
+pub const PINS: &str = "/sys/fs/bpf/floodwall";
+/// Where the lock file and the control socket live unless told otherwise.
+pub const RUNTIME: &str = "/run/floodwall";
+/// Interfaces that can be counted apart.
+pub const INTERFACES: usize = MAX_INTERFACES as usize;
+
+/// Whether verdicts are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Count what would happen; pass everything.
+    Observe,
+    /// Drop and answer.
+    Enforce,
+}
+
+impl Mode {
+    /// The name in the file and in metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// How an accepted ACK reaches tc ingress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// In XDP metadata.
+    Auto,
+    /// tc ingress checks the cookie again.
+    Decode,
+}
+
+/// What answers a service's SYNs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SynMode {
+    /// The stack.
+    Off,
+    /// SYN cookies.
+    Cookie,
+}
+
+section! {
+    /// The whole file.
+    Settings {
+        /// Version of the file's form.
+        schema: Spanned<u32> = number(1..=1);
+        /// The process.
+        daemon: Daemon = table::<Daemon>();
+        /// Sources that nothing may lock out.
+        management: Management = table::<Management>();
+        /// An interface to protect; at least one, at most 16.
+        interface: Vec<Interface> = tables::<Interface>();
+        /// What this host serves, and how it is protected; at most 63.
+        service: Vec<Service> = tables::<Service>();
+        /// SYN cookies.
+        cookie: Cookie = table::<Cookie>();
+        /// Table sizes.
+        limits: Limits = table::<Limits>();
+        /// Prometheus metrics.
+        metrics: Metrics = table::<Metrics>();
+    }
+}
+
+section! {
+    /// `[daemon]`
+    Daemon {
+        /// `observe` counts what would happen and passes everything; `enforce` does it.
+        mode: Spanned<Mode> =
+            choice(&[("observe", Mode::Observe), ("enforce", Mode::Enforce)]).or("observe");
+        /// Folder under bpffs for links and maps. They outlive the daemon.
+        pins: Spanned<PathBuf> = path().or(PINS);
+        /// Folder for the lock file and the control socket.
+        runtime: Spanned<PathBuf> = path().or(RUNTIME);
+        /// What to log, to stderr.
+        log: Spanned<String> = log_filter().or("info");
+    }
+}
+
+section! {
+    /// `[management]`
+    Management {
+        /// Sources whose packets always pass: put the addresses here that you log in from.
+        allow: Vec<Spanned<IpNet>> = prefix().list();
+    }
+}
+
+section! {
+    /// `[[interface]]`
+    Interface {
+        /// Its name, as `ip link` shows it.
+        name: Spanned<String> = interface_name();
+        /// Native XDP runs in the driver; generic XDP works everywhere and is slower. `auto` prefers native.
+        mode: Spanned<Attach> = choice(&[
+            ("auto", Attach::Auto),
+            ("native", Attach::Native),
+            ("generic", Attach::Generic),
+        ])
+        .or("auto");
+        /// What kind of network it faces. Private sources are normal in `lan` and `cloud`, and the metadata
+        /// service's 169.254.169.0/24 in `cloud`.
+        profile: Spanned<Profile> = choice(&[
+            ("internet", Profile::Internet),
+            ("lan", Profile::Lan),
+            ("cloud", Profile::Cloud),
+        ])
+        .or("internet");
+        /// How the tc ingress program is attached: TCX (Linux 6.6) or a clsact filter.
+        tc: Spanned<Ingress> = choice(&[
+            ("auto", Ingress::Auto),
+            ("tcx", Ingress::Tcx),
+            ("clsact", Ingress::Clsact),
+        ])
+        .or("auto");
+        /// `auto` hands an accepted ACK to tc ingress in XDP metadata; `decode` checks its cookie there again,
+        /// for drivers without metadata.
+        handover: Spanned<HandOver> =
+            choice(&[("auto", HandOver::Auto), ("decode", HandOver::Decode)]).or("auto");
+    }
+}
+
+section! {
+    /// `[[service]]`
+    Service {
+        /// Its name in metrics and messages; unique.
+        name: Spanned<String> = name();
+        /// Destination ports. A port belongs to one service.
+        ports: Vec<Spanned<PortRange>> = port_range().list();
+        /// SYN-flood defence.
+        syn: Syn = table::<Syn>();
+        /// Limits for each source: an IPv4 address or an IPv6 /64.
+        rate: Rates = table::<Rates>();
+    }
+}
+
+section! {
+    /// `syn` of a `[[service]]`
+    Syn {
+        /// `cookie` answers every SYN statelessly and creates the connection when the client's ACK proves its
+        /// address (Linux 6.9, `net.ipv4.tcp_syncookies` at least 1); `off` leaves SYNs to the stack.
+        mode: Spanned<SynMode> = choice(&[("off", SynMode::Off), ("cookie", SynMode::Cookie)]).or("off");
+    }
+}
+
+section! {
+    /// `rate` of a `[[service]]`
+    Rates {
+        /// Packets, SYNs included unless they have a limit of their own.
+        per_source: Spanned<Option<Rate>> = rate().or("off");
+        /// SYNs.
+        per_source_syn: Spanned<Option<Rate>> = rate().or("off");
+    }
+}
+
+section! {
+    /// `[cookie]`
+    Cookie {
+        /// Each epoch has a key of its own, derived from the master secret. This one and the one before are
+        /// accepted. A key that nobody renews is refused by the data path itself after 5 periods.
+        period: Spanned<Duration> = duration(1..=3600).or("64s");
+        /// How long unknown ACKs still pass after cookies were armed: their connections may be older.
+        grace: Spanned<Duration> = duration(0..=600).or("5s");
+        /// Master secret: 32 to 4096 bytes, owned by root, mode 0600. Hosts that share it accept each other's cookies.
+        key_file: Option<Spanned<PathBuf>> = path().optional("a random secret at each start");
+        /// Limits for our answers, so that nobody can use them against a third party.
+        syn_ack: SynAck = table::<SynAck>();
+    }
+}
+
+section! {
+    /// `syn_ack` of `[cookie]`
+    SynAck {
+        /// SYN-ACKs to one source prefix (IPv4 /24, IPv6 /48).
+        per_prefix: Spanned<Option<Rate>> = rate().or("2000/s burst 4000");
+        /// SYN-ACKs in total.
+        total: Spanned<Option<Rate>> = rate().or("10000000/s");
+    }
+}
+
+section! {
+    /// `[limits]`: sizes of fixed tables, in entries. A change empties the table.
+    Limits {
+        /// Token buckets for sources.
+        source_buckets: Spanned<u32> = power_of_two(1024..=67_108_864).or("262144");
+        /// Token buckets for prefixes that get SYN-ACKs.
+        reply_buckets: Spanned<u32> = power_of_two(1024..=16_777_216).or("65536");
+        /// Handshakes of the last moment.
+        recent: Spanned<u32> = power_of_two(1024..=16_777_216).or("65536");
+        /// This host's own addresses.
+        local_addresses: Spanned<u32> = number(16..=65536).or("1024");
+        /// Management prefixes.
+        management_prefixes: Spanned<u32> = number(16..=65536).or("1024");
+    }
+}
+
+section! {
+    /// `[metrics]`
+    Metrics {
+        /// Where `/metrics` and `/healthz` are served. There is no authentication: keep it on loopback or
+        /// behind a proxy.
+        listen: Spanned<Option<SocketAddr>> = listen().or("127.0.0.1:9980");
+    }
+}
+
+impl Service {
+    /// Whether it asks for SYN cookies.
+    #[must_use]
+    pub fn wants_cookies(&self) -> bool {
+        *self.syn.mode.as_ref() == SynMode::Cookie
+    }
+}

@@ -1,0 +1,151 @@
+//! What no single knob can know.
+
+use std::{collections::HashMap, ops::Range, time::Duration};
+
+use filter_common::config::MAX_SERVICES;
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::{
+    diagnostic::{Diagnostic, Problems},
+    schema::{Cookie, INTERFACES, Interface, Management, Metrics, Mode, Service, Settings},
+    value::{PortRange, Protocol},
+};
+
+/// Checks the whole, cuts off host bits.
+pub fn settings(settings: &mut Settings, problems: &mut Problems) {
+    interfaces(&settings.interface, problems);
+    services(&settings.service, problems);
+    let limit = *settings.limits.management_prefixes.as_ref() as usize;
+    management(&mut settings.management, *settings.daemon.mode.as_ref(), limit, problems);
+    cookie(&settings.cookie, problems);
+    metrics(&settings.metrics, problems);
+}
+
+/// Complains about every name that was there before.
+fn unique<'a>(what: &str, names: impl Iterator<Item = &'a Spanned<String>>, problems: &mut Problems) {
+    let mut seen: HashMap<&str, Range<usize>> = HashMap::new();
+    for name in names {
+        if let Some(first) = seen.get(name.as_ref().as_str()) {
+            let error = Diagnostic::error(name.span(), format!("{what} {:?} is there twice", name.as_ref()));
+            problems.push(error.label("again here").other(first.clone(), "first here").hint("remove one"));
+        } else {
+            seen.insert(name.as_ref(), name.span());
+        }
+    }
+}
+
+fn interfaces(interfaces: &[Interface], problems: &mut Problems) {
+    unique("interface", interfaces.iter().map(|i| &i.name), problems);
+    if interfaces.is_empty() {
+        let error = Diagnostic::error(None, "no interface to protect");
+        problems.push(error.hint("add [[interface]] with name = \"...\"; `ip -brief link` lists them"));
+    }
+    if let Some(extra) = interfaces.get(INTERFACES) {
+        let error = Diagnostic::error(extra.name.span(), format!("more than {INTERFACES} interfaces"));
+        problems.push(error.hint("protect fewer, or the device below a bond or bridge"));
+    }
+}
+
+fn services(services: &[Service], problems: &mut Problems) {
+    unique("service", services.iter().map(|s| &s.name), problems);
+    if let Some(extra) = services.get(MAX_SERVICES - 1) {
+        let error = Diagnostic::error(extra.name.span(), format!("more than {} services", MAX_SERVICES - 1));
+        problems.push(error.hint("put ports with the same policy into one service"));
+    }
+    for service in services {
+        ports_fit(service, problems);
+    }
+    owners(services, problems);
+}
+
+fn ports_fit(service: &Service, problems: &mut Problems) {
+    let has = |protocol| service.ports.iter().any(|p| p.as_ref().protocol == protocol);
+    if service.ports.is_empty() {
+        let error = Diagnostic::error(
+            service.name.span(),
+            format!("service {:?} has no ports", service.name.as_ref()),
+        );
+        problems.push(error.hint("add ports = [\"tcp/443\"]"));
+    } else if service.wants_cookies() && !has(Protocol::Tcp) {
+        let error =
+            Diagnostic::error(service.syn.mode.span(), "SYN cookies for a service without a TCP port");
+        problems.push(error.hint("remove syn, or add a port such as \"tcp/443\""));
+    }
+}
+
+/// Complains about ports of two services, once for each range.
+fn owners(services: &[Service], problems: &mut Problems) {
+    let mut first: HashMap<(bool, u16), Range<usize>> = HashMap::new();
+    for ports in services.iter().flat_map(|s| &s.ports) {
+        let PortRange { protocol, first: from, last } = *ports.as_ref();
+        let tcp = protocol == Protocol::Tcp;
+        if let Some(port) = (from..=last).find(|port| first.contains_key(&(tcp, *port))) {
+            let what = format!("{}/{port} belongs to a service already", protocol.label());
+            let error = Diagnostic::error(ports.span(), what).label("again here");
+            problems.push(error.other(first[&(tcp, port)].clone(), "first here").hint("remove one of them"));
+        } else {
+            first.extend((from..=last).map(|port| ((tcp, port), ports.span())));
+        }
+    }
+}
+
+fn management(management: &mut Management, mode: Mode, limit: usize, problems: &mut Problems) {
+    for prefix in &mut management.allow {
+        *prefix = Spanned::new(prefix.span(), normalised(prefix, problems));
+    }
+    if let Some(extra) = management.allow.get(limit) {
+        let error = Diagnostic::error(extra.span(), format!("more than {limit} management prefixes"));
+        problems.push(error.hint("aggregate them, or raise limits.management_prefixes"));
+    }
+    if management.allow.is_empty() && mode == Mode::Enforce {
+        let warning = Diagnostic::warning(None, "enforcing with an empty management list");
+        problems.push(warning.hint("add [management] allow = [..] with the addresses that you log in from"));
+    }
+}
+
+/// The prefix without host bits.
+fn normalised(prefix: &Spanned<IpNet>, problems: &mut Problems) -> IpNet {
+    let (given, span) = (*prefix.as_ref(), prefix.span());
+    let network = given.trunc();
+    if network != given {
+        let warning = Diagnostic::warning(span.clone(), format!("{given} has bits beyond its length"));
+        problems.push(warning.label(format!("read as {network}")).hint(format!("write \"{network}\"")));
+    }
+    if let IpNet::V6(v6) = network
+        && v6.addr().to_ipv4_mapped().is_some()
+    {
+        let error = Diagnostic::error(span.clone(), "an IPv4 prefix in IPv6 clothes");
+        problems.push(error.hint("write it as IPv4: \"192.31.196.0/24\""));
+    }
+    let broad = if matches!(network, IpNet::V4(_)) { 8 } else { 16 };
+    if network.prefix_len() == 0 {
+        let error = Diagnostic::error(span, "this lets every source bypass the filter");
+        problems.push(error.hint("list the addresses that you log in from"));
+    } else if network.prefix_len() < broad {
+        let warning = Diagnostic::warning(
+            span,
+            format!("{network} lets a large part of the Internet bypass the filter"),
+        );
+        problems.push(warning.hint("sources can be forged: list as little as you need"));
+    }
+    network
+}
+
+fn cookie(cookie: &Cookie, problems: &mut Problems) {
+    let period = *cookie.period.as_ref();
+    if period.subsec_nanos() != 0 {
+        let error = Diagnostic::error(cookie.period.span(), "the period is not in whole seconds");
+        let nearest = Duration::from_secs(period.as_secs());
+        problems.push(error.hint(format!("write \"{}s\"", nearest.as_secs())));
+    }
+}
+
+fn metrics(metrics: &Metrics, problems: &mut Problems) {
+    let open = metrics.listen.as_ref().filter(|address| !address.ip().is_loopback());
+    if let Some(address) = open {
+        let warning =
+            Diagnostic::warning(metrics.listen.span(), format!("metrics are open to others at {address}"));
+        problems.push(warning.hint("listen on 127.0.0.1 behind an authenticating proxy"));
+    }
+}

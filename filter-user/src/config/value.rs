@@ -1,0 +1,114 @@
+//! The kinds of values.
+
+mod net;
+mod rate;
+mod time;
+
+use std::{
+    ops::RangeInclusive,
+    path::{Component, PathBuf},
+};
+
+pub use self::{
+    net::{PortRange, Protocol},
+    rate::Rate,
+};
+pub(super) use self::{
+    net::{listen, port_range, prefix},
+    rate::rate,
+    time::duration,
+};
+use super::rule::{Complaint, Leaf, integer, suggest, text};
+
+/// One of `choices`.
+pub(super) fn choice<T: Copy + 'static>(choices: &'static [(&'static str, T)]) -> Leaf<T> {
+    let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+    text(names.iter().map(|name| format!("`\"{name}\"`")).collect::<Vec<_>>().join(", "), move |raw| {
+        choices
+            .iter()
+            .find(|(name, _)| *name == raw)
+            .map(|(_, value)| *value)
+            .ok_or_else(|| Complaint::new(format!("unknown value {raw:?}"), suggest(raw, &names)))
+    })
+}
+
+/// A whole number in `bounds`.
+pub(super) fn number(bounds: RangeInclusive<u32>) -> Leaf<u32, true> {
+    let accepts = format!("{} to {}", bounds.start(), bounds.end());
+    let hint = format!("accepted: {accepts}");
+    integer(accepts, move |raw| match raw.parse() {
+        Ok(value) if bounds.contains(&value) => Ok(value),
+        _ => Err(Complaint::new(format!("{raw} is out of bounds"), &hint)),
+    })
+}
+
+/// A power of two in `bounds`.
+pub(super) fn power_of_two(bounds: RangeInclusive<u32>) -> Leaf<u32, true> {
+    let accepts = format!("a power of two, {} to {}", bounds.start(), bounds.end());
+    let hint = format!("accepted: {accepts}");
+    integer(accepts, move |raw| {
+        let value: u32 = raw.parse().map_err(|_| Complaint::new(format!("{raw} is out of bounds"), &hint))?;
+        if !bounds.contains(&value) {
+            return Err(Complaint::new(format!("{raw} is out of bounds"), &hint));
+        }
+        if !value.is_power_of_two() {
+            let (below, above) = (value.next_power_of_two() / 2, value.next_power_of_two());
+            let hint = format!("the nearest are {below} and {above}");
+            return Err(Complaint::new(format!("{value} is no power of two"), hint));
+        }
+        Ok(value)
+    })
+}
+
+/// A name of letters, digits, `-` and `_`: it becomes a label.
+pub(super) fn name() -> Leaf<String> {
+    text("1 to 32 letters, digits, `-`, `_`", |raw| {
+        let fits = (1..=32).contains(&raw.len())
+            && raw.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if fits { Ok(raw.to_owned()) } else { Err(bad_name(raw, "a service's name")) }
+    })
+}
+
+/// A network interface's name (Linux: `dev_valid_name`).
+pub(super) fn interface_name() -> Leaf<String> {
+    text("an interface's name, at most 15 bytes", |raw| {
+        let fits = (1..=15).contains(&raw.len())
+            && raw != "."
+            && raw != ".."
+            && !raw.bytes().any(|b| b == b'/' || b == b':' || b == 0)
+            && !raw.chars().any(|c| c.is_whitespace() || c.is_control());
+        if fits { Ok(raw.to_owned()) } else { Err(bad_name(raw, "an interface's name")) }
+    })
+}
+
+fn bad_name(raw: &str, what: &str) -> Complaint {
+    let shown: String = raw.chars().take(40).collect();
+    Complaint::new(format!("{shown:?} cannot be {what}"), "short, without blanks, slashes and colons")
+}
+
+/// An absolute path.
+pub(super) fn path() -> Leaf<PathBuf> {
+    text("an absolute path", |raw| {
+        let path = PathBuf::from(raw);
+        let climbs = path.components().any(|part| part == Component::ParentDir);
+        if path.is_absolute() && !climbs && !raw.contains('\0') && raw.len() < 4096 {
+            return Ok(path);
+        }
+        Err(Complaint::new("not an absolute path", "start it with / and leave out .."))
+    })
+}
+
+/// What to log: a level, or directives of `tracing-subscriber`.
+pub(super) fn log_filter() -> Leaf<String> {
+    text("`\"error\"`, `\"warn\"`, `\"info\"`, `\"debug\"`, `\"trace\"` or tracing directives", |raw| {
+        let parsed = tracing_subscriber::EnvFilter::builder().parse(raw);
+        parsed.map(|_| raw.to_owned()).map_err(|_| {
+            Complaint::new(format!("{raw:?} is no log filter"), "write \"info\", \"debug\" or \"warn\"")
+        })
+    })
+}
+
+/// Digits only: `u64::from_str` would take a plus sign too.
+fn digits<T: std::str::FromStr>(raw: &str) -> Option<T> {
+    raw.bytes().all(|b| b.is_ascii_digit()).then(|| raw.parse().ok()).flatten()
+}

@@ -1,0 +1,74 @@
+//! Rates.
+
+use filter_common::config::Limit;
+
+use super::{Complaint, Leaf, digits, text};
+
+/// `1000/s burst 2000`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Tokens in each `unit_seconds`.
+    pub tokens: u64,
+    /// 1 or 60.
+    pub unit_seconds: u64,
+    /// Tokens at once.
+    pub burst: u64,
+}
+
+impl Rate {
+    /// The same in the data path's terms.
+    #[must_use]
+    pub fn limit(self) -> Limit {
+        if self.unit_seconds == 1 {
+            return Limit::per_second(self.tokens, self.burst);
+        }
+        let interval = (self.unit_seconds * 1_000_000_000 / self.tokens).max(1);
+        Limit { interval, tolerance: interval * (self.burst - 1) }
+    }
+}
+
+const RATE_HINT: &str =
+    "write packets per second or minute: \"1000/s\", \"30/m\", \"1000/s burst 2000\", or \"off\"";
+/// Faster than any NIC; a token then costs 100 ns, which the data path still tells apart to 1 %.
+const RATE_MAX: u64 = 10_000_000;
+/// A bucket that takes longer to refill limits nothing that anybody can reason about.
+const REFILL_MAX_SECONDS: u64 = 3600;
+
+/// A rate with an optional burst, or "off".
+pub(in crate::config) fn rate() -> Leaf<Option<Rate>> {
+    let accepts =
+        "`\"N/s\"` or `\"N/m\"`, N up to 10,000,000, optionally ` burst B` (else twice N), or `\"off\"`";
+    text(accepts, |raw| if raw == "off" { Ok(None) } else { parse_rate(raw).map(Some) })
+}
+
+fn parse_rate(raw: &str) -> Result<Rate, Complaint> {
+    let bad = || Complaint::new(format!("{raw:?} is no rate"), RATE_HINT);
+    let words: Vec<_> = raw.split_ascii_whitespace().take(4).collect();
+    let (rate, burst) = match words[..] {
+        [rate] => (rate, None),
+        [rate, "burst", burst] => (rate, Some(burst)),
+        _ => return Err(bad()),
+    };
+    let (tokens, unit) = rate.split_once('/').ok_or_else(bad)?;
+    let unit_seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        _ => return Err(bad()),
+    };
+    let tokens: u64 = digits(tokens).ok_or_else(bad)?;
+    if tokens == 0 {
+        return Err(Complaint::new("a rate of 0 would block everybody", "write \"off\" for no limit"));
+    }
+    if tokens > RATE_MAX * unit_seconds {
+        return Err(Complaint::new(format!("{raw:?} is beyond 10000000/s"), "write \"off\" for no limit"));
+    }
+    let burst = burst.map_or(Some(tokens * 2), digits).ok_or_else(bad)?;
+    if burst == 0 {
+        return Err(Complaint::new("a burst of 0 would block everybody", "the smallest burst is 1"));
+    }
+    if burst > tokens.saturating_mul(REFILL_MAX_SECONDS / unit_seconds) {
+        let hint = format!("at this rate at most {}", tokens * (REFILL_MAX_SECONDS / unit_seconds));
+        return Err(Complaint::new("a burst that takes more than an hour to refill", hint));
+    }
+    Ok(Rate { tokens, unit_seconds, burst })
+}

@@ -1,0 +1,137 @@
+//! What runs now, and how it changes: all at once or not at all.
+
+mod state;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use tracing::{error, info, warn};
+
+use self::state::State;
+use super::{secrets::Rotated, systemd};
+use crate::{
+    config::{self, Loaded},
+    observe::{
+        Sample,
+        metrics::Facts,
+        status::{self, Status},
+    },
+};
+
+/// The daemon's state. Its methods take the lock for as long as they work; none waits for the network.
+#[derive(Debug)]
+pub struct Live {
+    path: PathBuf,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+impl Live {
+    /// Looks at the host, plans and applies.
+    pub fn start(path: &Path, loaded: Loaded) -> Result<Self> {
+        let state = State::start(loaded)?;
+        Ok(Self { path: path.to_owned(), started: Instant::now(), state: Mutex::new(state) })
+    }
+
+    /// A panic while it was held has left whole values behind: every change is one assignment.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One line for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let state = self.state();
+        let names: Vec<_> = state.plan.interfaces.iter().map(|i| i.name.as_str()).collect();
+        let services = state.settings.service.len();
+        format!("mode {}, interfaces {}, {services} service(s)", state.facts.mode.label(), names.join(", "))
+    }
+
+    /// Reads the file again; a file that is wrong changes nothing.
+    pub fn reload(&self) {
+        systemd::reloading();
+        let mut state = self.state();
+        match state.reload(&self.path) {
+            Ok(()) => info!("reloaded {}", self.path.display()),
+            Err(problem) => {
+                state.facts.reload_successful = false;
+                error!("not reloaded, everything stays as it was: {problem:#}");
+            }
+        }
+        drop(state);
+        systemd::ready(&self.summary());
+    }
+
+    /// Follows the host's addresses, sysctls and MTUs; tells about ports that stepped down.
+    pub fn refresh(&self) {
+        let mut state = self.state();
+        let complaint = state.follow_host().err().map(|problem| format!("{problem:#}"));
+        if let Some(text) = complaint.as_ref().filter(|text| state.complaint.as_ref() != Some(*text)) {
+            warn!("the filter stays as it was: {text}");
+        }
+        state.complaint = complaint;
+        state.tell_step_downs();
+    }
+
+    /// Gives ports that stepped down another try.
+    pub fn retry_stepped_down(&self) {
+        if let Err(problem) = self.state().dataplane.clear_step_downs() {
+            warn!("cannot clear the stepped down ports: {problem:#}");
+        }
+    }
+
+    /// Time until the keys want attention.
+    #[must_use]
+    pub fn until_rotation(&self) -> Duration {
+        self.state().secrets.until_due().unwrap_or(Duration::from_secs(1))
+    }
+
+    /// Rotates the keys if it is time.
+    pub fn rotate_if_due(&self) {
+        match self.state().secrets.tick() {
+            Ok(Some(epoch)) => info!(epoch, "cookie key rotated"),
+            Ok(None) => {}
+            Err(problem) => error!("cookie key not rotated: {problem:#}"),
+        }
+    }
+
+    /// Rotates the keys now.
+    pub fn rotate(&self, force: bool) -> Result<(Rotated, u64)> {
+        let mut state = self.state();
+        let rotated = state.secrets.rotate(force)?;
+        let epoch = state.dataplane.keys()?.epoch;
+        info!(epoch, "cookie key rotated on request");
+        Ok((rotated, epoch))
+    }
+
+    /// For a scrape.
+    #[must_use]
+    pub fn sample(&self) -> Option<(Sample, Facts)> {
+        let state = self.state();
+        match Sample::read(&state.dataplane) {
+            Ok(sample) => Some((sample, state.facts.clone())),
+            Err(problem) => {
+                warn!("cannot read the maps: {problem:#}");
+                None
+            }
+        }
+    }
+
+    /// For the control socket.
+    pub fn status(&self) -> Result<Status> {
+        let state = self.state();
+        let daemon = status::Daemon {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: state.facts.mode.label().to_owned(),
+            config: config::source::shown(&self.path),
+            reload_successful: state.facts.reload_successful,
+            uptime_seconds: self.started.elapsed().as_secs(),
+        };
+        Ok(Status::new(&Sample::read(&state.dataplane)?, Some(daemon)))
+    }
+}

@@ -1,0 +1,161 @@
+//! The state itself: each change is whole or none.
+
+use std::{collections::BTreeSet, path::Path, time::SystemTime};
+
+use anyhow::{Context as _, Result};
+use filter_common::config::flags;
+use tracing::{info, warn};
+
+use crate::{
+    config::{self, Host, Loaded, Report, Settings},
+    daemon::secrets::{self, Secrets},
+    dataplane::{self, Dataplane, Plan},
+    observe::{metrics::Facts, status::why},
+};
+
+pub(super) struct State {
+    pub(super) settings: Settings,
+    report: Report,
+    host: Host,
+    pub(super) plan: Plan,
+    pub(super) dataplane: Dataplane,
+    pub(super) secrets: Secrets,
+    pub(super) facts: Facts,
+    /// Ports that were told about.
+    stepped_down: BTreeSet<u16>,
+    /// The last complaint of [`Live::refresh`], told once.
+    pub(super) complaint: Option<String>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Looks at the host, plans and applies.
+    pub(super) fn start(loaded: Loaded) -> Result<Self> {
+        let host = Host::read()?;
+        let (plan, report) = config::fit(&loaded, &host)?;
+        tell(&report);
+        let dataplane = dataplane::apply(&plan)?;
+        let secrets = Secrets::start(&dataplane, secret_settings(&loaded.settings)).context("cookie keys")?;
+        tell_attached(&dataplane)?;
+        Ok(Self {
+            facts: facts(&loaded.settings, &plan),
+            settings: loaded.settings,
+            report: loaded.report,
+            host,
+            plan,
+            dataplane,
+            secrets,
+            stepped_down: BTreeSet::new(),
+            complaint: None,
+        })
+    }
+
+    pub(super) fn reload(&mut self, path: &Path) -> Result<()> {
+        let loaded = config::load(path)?;
+        refuse_what_needs_a_restart(&self.settings, &loaded.settings)?;
+        let host = self.host.refreshed()?;
+        let (plan, report) = config::fit(&loaded, &host)?;
+        tell(&report);
+        // The part that can be taken back goes first.
+        self.secrets.reconfigure(secret_settings(&loaded.settings)).context("cookie keys")?;
+        self.dataplane = dataplane::apply(&plan).or_else(|error| {
+            self.secrets.reconfigure(secret_settings(&self.settings)).context("cookie keys")?;
+            Err(error)
+        })?;
+        self.facts = facts(&loaded.settings, &plan);
+        (self.plan, self.host) = (plan, host);
+        (self.settings, self.report) = (loaded.settings, loaded.report);
+        Ok(())
+    }
+
+    pub(super) fn follow_host(&mut self) -> Result<()> {
+        let host = self.host.refreshed()?;
+        if host == self.host {
+            return Ok(());
+        }
+        let loaded = Loaded { settings: self.settings.clone(), report: self.report.clone() };
+        let (plan, report) = config::fit(&loaded, &host)?;
+        if needs_new_programs(&self.plan, &self.host, &plan, &host) {
+            info!("an interface or a sysctl has changed: loading new programs");
+            tell(&report);
+            self.dataplane = dataplane::apply(&plan)?;
+        } else if plan.local != self.plan.local {
+            info!(addresses = plan.local.len(), "own addresses have changed");
+            self.dataplane.set_local(&plan.local)?;
+        }
+        self.facts.cookies = facts(&self.settings, &plan).cookies;
+        // Only now: what failed is tried again at the next turn.
+        (self.plan, self.host) = (plan, host);
+        Ok(())
+    }
+
+    pub(super) fn tell_step_downs(&mut self) {
+        let Ok(ports) = self.dataplane.step_downs() else { return };
+        for (port, reason) in ports {
+            if self.stepped_down.insert(port) {
+                warn!(port, reason = why(reason), "no SYN cookies on this port: its SYNs go to the stack");
+            }
+        }
+    }
+}
+
+fn facts(settings: &Settings, plan: &Plan) -> Facts {
+    Facts {
+        mode: *settings.daemon.mode.as_ref(),
+        cookies: plan.interfaces.iter().any(|interface| interface.config.has(flags::COOKIES)),
+        reload_successful: true,
+        reload_success: SystemTime::now(),
+    }
+}
+
+fn tell_attached(dataplane: &Dataplane) -> Result<()> {
+    for interface in dataplane.interfaces()? {
+        let xdp = interface.mode.map_or("no", dataplane::Mode::label);
+        let tc = interface.ingress.map_or("no", dataplane::IngressKind::label);
+        info!("{}: {xdp} XDP, {tc} tc ingress", interface.name);
+    }
+    Ok(())
+}
+
+fn tell(report: &Report) {
+    for record in report.records() {
+        let hint = record.hint.unwrap_or_default();
+        warn!("{}:{}: {} ({hint})", report.source.path, record.line, record.message);
+    }
+}
+
+fn secret_settings(settings: &Settings) -> secrets::Settings {
+    secrets::Settings {
+        period: *settings.cookie.period.as_ref(),
+        grace: *settings.cookie.grace.as_ref(),
+        key_file: settings.cookie.key_file.as_ref().map(|path| path.as_ref().clone()),
+    }
+}
+
+/// Addresses are data; everything else about the host is in the programs' constants.
+fn needs_new_programs(old: &Plan, old_host: &Host, new: &Plan, new_host: &Host) -> bool {
+    let index = |host: &Host, name: &str| host.links.get(name).map(|link| link.index);
+    old.interfaces.iter().zip(&new.interfaces).any(|(old, new)| {
+        old.config != new.config || index(old_host, &old.name) != index(new_host, &new.name)
+    })
+}
+
+fn refuse_what_needs_a_restart(old: &Settings, new: &Settings) -> Result<()> {
+    let fixed = [
+        ("daemon.pins", old.daemon.pins.as_ref() != new.daemon.pins.as_ref()),
+        ("daemon.runtime", old.daemon.runtime.as_ref() != new.daemon.runtime.as_ref()),
+        ("metrics.listen", old.metrics.listen.as_ref() != new.metrics.listen.as_ref()),
+    ];
+    for (knob, changed) in fixed {
+        anyhow::ensure!(!changed, "{knob} has changed, which needs a restart of the daemon");
+    }
+    if old.daemon.log.as_ref() != new.daemon.log.as_ref() {
+        warn!("daemon.log takes effect at the next start");
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! The running loop.
+//!
+//! The major components are:
+//! - [`live`]: what runs now: the configuration, the data path, the keys; reload and refresh.
+//! - [`secrets`]: the cookie keys.
+//! - [`api`] and [`server`]: the control socket and `/metrics`.
+//! - [`lock`], [`signals`], [`log`], [`systemd`]: a process among others.
+//!
+//! The filter does not need any of it: when the daemon ends, by a signal or by accident, the filter goes on.
+//! What stops is the rotation of keys, so cookies step down when the last key has aged out.
+
+pub mod api;
+pub mod live;
+pub mod lock;
+pub mod log;
+pub mod secrets;
+pub mod server;
+pub mod signals;
+pub mod systemd;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::{live::Live, lock::Lock, signals::Hangups};
+use crate::{config::Loaded, observe::metrics};
+
+/// Name of the control socket in the runtime folder.
+pub const SOCKET: &str = "floodwall.sock";
+
+/// How often the host's addresses and sysctls are looked at.
+const REFRESH: Duration = Duration::from_secs(2);
+/// How often ports that stepped down get another try.
+const RETRY: Duration = Duration::from_mins(10);
+
+/// Runs until `stop` is cancelled. The filter stays attached.
+pub async fn run(
+    path: &Path,
+    loaded: Loaded,
+    stop: CancellationToken,
+    hangups: Hangups,
+) -> anyhow::Result<()> {
+    secrets::forbid_core_dumps().unwrap_or_else(|error| warn!("core dumps stay possible: {error:#}"));
+    let folder = loaded.settings.daemon.runtime.as_ref().clone();
+    let _lock = Lock::take(&folder)?;
+    // Bound before anything is attached: an address in use is an error while nothing has happened yet.
+    let socket = folder.join(SOCKET);
+    let control = server::bind_unix(&socket)?;
+    let scrape = bind_metrics(&loaded).await?;
+    let live = Arc::new(Live::start(path, loaded)?);
+
+    let children = stop.child_token();
+    serve(&live, control, scrape, &children)?;
+    systemd::ready(&live.summary());
+    info!("ready: {}", live.summary());
+    turn(&live, &stop, hangups).await;
+    children.cancel();
+    let _ = std::fs::remove_file(&socket);
+    systemd::stopping();
+    info!("stopped; the filter stays attached, `floodwall detach` removes it");
+    Ok(())
+}
+
+async fn bind_metrics(loaded: &Loaded) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = loaded.settings.metrics.listen.as_ref() else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    let context =
+        || format!("cannot serve metrics on {address}; change metrics.listen, or set it to \"off\"");
+    Ok(Some(listener.with_context(context)?))
+}
+
+fn serve(
+    live: &Arc<Live>,
+    control: UnixListener,
+    scrape: Option<TcpListener>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    tokio::spawn(server::serve_unix(control, api::router(live.clone()), stop.clone()));
+    if let Some(listener) = scrape {
+        let source = live.clone();
+        let registry = metrics::registry(move || source.sample())?;
+        tokio::spawn(server::serve_tcp(listener, server::metrics_router(registry), stop.clone()));
+    }
+    Ok(())
+}
+
+/// The loop itself.
+async fn turn(live: &Live, stop: &CancellationToken, mut hangups: Hangups) {
+    let every = |period| {
+        let mut interval = interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    let mut refresh = every(REFRESH);
+    let mut retry = every(RETRY);
+    let mut watchdog = every(systemd::watchdog_period());
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = sleep(live.until_rotation()) => live.rotate_if_due(),
+            () = hangups.next() => live.reload(),
+            _ = refresh.tick() => live.refresh(),
+            _ = retry.tick() => live.retry_stepped_down(),
+            _ = watchdog.tick() => systemd::alive(),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Shared structures as the bytes that the loader writes, and addresses as map keys.
+#![expect(unsafe_code, reason = "a byte view of repr(C) structures")]
+
+use std::{net::IpAddr, slice};
+
+use aya::maps::lpm_trie::Key;
+use filter_common::config::{Config, Ports, Summary};
+use ipnet::IpNet;
+
+/// A `repr(C)` type without padding.
+///
+/// # Safety
+/// Every byte of every value is initialised.
+pub(super) unsafe trait Plain {}
+
+// SAFETY: repr(C), and its size is asserted to be the sum of its fields' (filter_common::config).
+unsafe impl Plain for Config {}
+// SAFETY: repr(C), bytes only.
+unsafe impl Plain for Ports {}
+// SAFETY: repr(C), words only.
+unsafe impl Plain for Summary {}
+
+/// The bytes of a shared structure.
+pub(super) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: `T` has no padding, so all `size_of::<T>()` bytes are initialised.
+    unsafe { slice::from_raw_parts((&raw const *value).cast(), size_of::<T>()) }
+}
+
+/// An address as the data path keeps it: v4-mapped, words as they lie in a packet.
+pub(super) fn address_key(address: IpAddr) -> [u32; 4] {
+    let octets = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    };
+    let mut words = [0; 4];
+    for (word, part) in words.iter_mut().zip(octets.as_chunks().0) {
+        *word = u32::from_ne_bytes(*part);
+    }
+    words
+}
+
+/// A prefix as the key of an LPM trie over such addresses.
+pub(super) fn prefix_key(prefix: IpNet) -> Key<[u32; 4]> {
+    let length = match prefix {
+        IpNet::V4(_) => 96 + u32::from(prefix.prefix_len()),
+        IpNet::V6(_) => u32::from(prefix.prefix_len()),
+    };
+    Key::new(length, address_key(prefix.network()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lie_as_on_the_wire() {
+        let bytes = |text: &str| -> Vec<u8> {
+            address_key(text.parse().expect("address")).iter().flat_map(|word| word.to_ne_bytes()).collect()
+        };
+        assert_eq!(bytes("192.0.9.1"), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 9, 1]);
+        assert_eq!(bytes("2001::5")[..2], [0x20, 1]);
+    }
+
+    #[test]
+    fn prefixes_count_from_the_mapped_one_on() {
+        let key = prefix_key("192.31.196.9/24".parse().expect("prefix"));
+        assert_eq!(key.prefix_len(), 120);
+        assert_eq!({ key.data() }, address_key("192.31.196.0".parse().expect("address")));
+        assert_eq!(prefix_key("2001::/16".parse().expect("prefix")).prefix_len(), 16);
+    }
+
+    #[test]
+    fn bytes_follow_the_fields() {
+        let config = Config { abi: 1, ..Config::EMPTY };
+        assert_eq!(bytes_of(&config)[..4], 1_u32.to_ne_bytes());
+        assert_eq!(bytes_of(&config).len(), size_of::<Config>());
+    }
+}

@@ -1,0 +1,158 @@
+//! The part of an apply that changes what runs.
+
+use anyhow::{Context as _, Result};
+use filter_common::abi::name;
+
+use super::{
+    apply::Target,
+    load, netlink,
+    pins::{Hook, Pins, exists, make_owner_only, remove_folder, unpin},
+    schema::STATE,
+    slots::{Record, Slots},
+    tables::Counters,
+    tc, xdp,
+};
+
+/// What was attached to one interface and is not pinned yet.
+#[derive(Default)]
+struct Fresh {
+    tc: Option<tc::New>,
+    xdp: Option<xdp::Attached>,
+}
+
+/// Attaches what is new (the part that may fail), then swaps what is there, then removes what is left over.
+pub(super) fn commit(
+    targets: &mut [Target<'_>],
+    pins: &Pins,
+    slots: &mut Slots,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    // Not pinned, all of these end with an error below: the host is then as it was.
+    let fresh: Vec<Fresh> = targets.iter_mut().map(attach_new).collect::<Result<_>>()?;
+    pins.publish()?;
+    for name in STATE {
+        make_owner_only(&pins.map(name))?;
+    }
+    for (target, fresh) in targets.iter().zip(fresh) {
+        keep(target, fresh, pins, notes).with_context(|| format!("interface {}", target.plan.name))?;
+    }
+    for target in targets.iter_mut() {
+        swap(target, pins, notes).with_context(|| format!("interface {}", target.plan.name))?;
+    }
+    remove_left_over(targets, pins, slots, notes)?;
+    for target in targets.iter() {
+        let record = Record { name: target.plan.name.clone(), ifindex: target.ifindex };
+        slots.set(target.assigned.slot, &record)?;
+        if target.assigned.reused {
+            Counters::open(&pins.map(name::COUNTERS))?.clear(target.assigned.slot)?;
+        }
+    }
+    Ok(())
+}
+
+/// Attaches tc before XDP: the first cookie that XDP accepts finds its hand-over.
+fn attach_new(target: &mut Target<'_>) -> Result<Fresh> {
+    let name = &target.plan.name;
+    let mut fresh = Fresh::default();
+    if let Some(kind) = target.ingress.filter(|kind| !target.tc.has(*kind)) {
+        fresh.tc = Some(tc::attach(load::tc(&mut target.programs)?, name, kind)?);
+    }
+    if target.xdp == xdp::Now::Free {
+        let program = load::xdp(&mut target.programs)?;
+        fresh.xdp = Some(xdp::attach(program, name, target.ifindex, target.plan.attach)?);
+    }
+    Ok(fresh)
+}
+
+/// Pins what was attached, in the place of pins that have died with their interface.
+fn keep(target: &Target<'_>, fresh: Fresh, pins: &Pins, notes: &mut Vec<String>) -> Result<()> {
+    if let Some(new) = fresh.tc {
+        let pin = pins.link(target.ifindex, Hook::Tc);
+        if !target.tc.tcx {
+            unpin(&pin)?;
+        }
+        new.keep(&pin)?;
+    }
+    if let Some(new) = fresh.xdp {
+        let pin = pins.link(target.ifindex, Hook::Xdp);
+        unpin(&pin)?;
+        notes.extend(new.warning.clone());
+        notes.push(format!("{}: XDP attached, {} mode", target.plan.name, new.mode.label()));
+        new.keep(&pin)?;
+    }
+    Ok(())
+}
+
+/// Swaps the programs of attachments that were there.
+fn swap(target: &mut Target<'_>, pins: &Pins, notes: &mut Vec<String>) -> Result<()> {
+    let (name, ifindex, how) = (&target.plan.name, target.ifindex, target.plan.attach);
+    let tc_pin = pins.link(ifindex, Hook::Tc);
+    if let Some(kind) = target.ingress.filter(|kind| target.tc.has(*kind)) {
+        tc::update(load::tc(&mut target.programs)?, name, &target.tc, kind, &tc_pin)?;
+    }
+    let xdp_pin = pins.link(ifindex, Hook::Xdp);
+    match target.xdp {
+        xdp::Now::Free => {}
+        xdp::Now::Ours(mode) if xdp::fits(mode, how) => {
+            xdp::update(load::xdp(&mut target.programs)?, &xdp_pin)?;
+        }
+        xdp::Now::Ours(_) => {
+            let program = load::xdp(&mut target.programs)?;
+            let attached = xdp::change_mode(program, name, ifindex, how, &xdp_pin)?;
+            notes.extend(attached.warning.clone());
+            notes.push(format!("{name}: XDP now in {} mode", attached.mode.label()));
+            attached.keep(&xdp_pin)?;
+        }
+    }
+    tc::clean(&target.tc, ifindex, target.ingress, &tc_pin)
+}
+
+/// Detaches from interfaces that are not in the plan; removes maps of other layouts.
+fn remove_left_over(
+    targets: &[Target<'_>],
+    pins: &Pins,
+    slots: &mut Slots,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let wanted = |ifindex| targets.iter().any(|target| target.ifindex == ifindex);
+    for (ifindex, pin) in pins.all_links()? {
+        if !wanted(ifindex) {
+            xdp::detach(&pin)?;
+        }
+    }
+    for (slot, record) in slots.records()?.into_iter().enumerate() {
+        if record.ifindex == 0 || wanted(record.ifindex) {
+            continue;
+        }
+        detach_filters(&record)?;
+        // An interface that was removed and made again has a new index; it is attached, not detached.
+        if targets.iter().all(|target| target.plan.name != record.name) {
+            notes.push(format!("{}: detached", record.name));
+        }
+        slots.set(slot as u32, &Record { ifindex: 0, ..record })?;
+    }
+    for folder in pins.layouts()? {
+        if folder != pins.maps {
+            remove_folder(&folder)?;
+            notes.push(format!("removed the maps of another version in {}", folder.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Deletes our clsact filters from an interface, if it is still the same one; returns how many.
+pub(super) fn detach_filters(record: &Record) -> Result<usize> {
+    if netlink::index(&record.name).ok() != Some(record.ifindex) {
+        return Ok(0);
+    }
+    let filters = netlink::filters(record.ifindex, name::TC)?;
+    for filter in &filters {
+        tc::remove_filter(record.ifindex, *filter)?;
+    }
+    Ok(filters.len())
+}
+
+/// Whether an XDP or tc link of the interface is pinned.
+pub(super) fn is_pinned(pins: &Pins, ifindex: u32) -> bool {
+    [Hook::Xdp, Hook::Tc].into_iter().any(|hook| exists(&pins.link(ifindex, hook)))
+}

@@ -1,0 +1,86 @@
+//! One interface's programs, loaded but not attached.
+
+use std::{borrow::Cow, collections::HashMap, path::PathBuf};
+
+use anyhow::{Context as _, Error, Result, anyhow};
+use aya::{
+    Ebpf, EbpfLoader, VerifierLogLevel,
+    programs::{ProgramError, SchedClassifier, Xdp},
+};
+use filter_common::{
+    abi::{VERSION, name},
+    config::Config,
+};
+
+use super::{
+    bytes::bytes_of,
+    object,
+    plan::{InterfacePlan, Plan},
+    schema::{STATE, Schema},
+};
+
+/// Lines of the verifier's log that an error shows: the reason is at the end.
+const LOG_LINES: usize = 25;
+
+/// Where the loader finds or puts each map.
+pub(super) type MapPaths = HashMap<&'static str, PathBuf>;
+
+/// Loads the programs of one interface on the maps at `paths`.
+pub(super) fn load(
+    plan: &Plan,
+    interface: &InterfacePlan,
+    slot: u32,
+    seed: [u64; 2],
+    schema: &Schema,
+    paths: &MapPaths,
+) -> Result<Ebpf> {
+    let config = Config { abi: VERSION, interface: slot, seed, ..*interface.config };
+    let mut loader = EbpfLoader::new();
+    loader
+        .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
+        .override_global(name::CONFIG, bytes_of(&config), true)
+        .override_global(name::PORTS, bytes_of(&*plan.ports), true)
+        .override_global(name::SUMMARY, bytes_of(&*plan.summary), true);
+    for name in STATE.into_iter().chain([name::MANAGEMENT]) {
+        let path = paths.get(name).with_context(|| format!("no path for map {name}"))?;
+        loader
+            .map_max_entries(name, schema.get(name)?.entries)
+            .map_pin_path(name, Cow::Borrowed(path.as_path()));
+    }
+    let mut ebpf = loader.load(object::filter()?).map_err(explain_maps)?;
+    xdp(&mut ebpf)?.load().map_err(explain)?;
+    if interface.ingress.is_some() {
+        tc(&mut ebpf)?.load().map_err(explain)?;
+    }
+    Ok(ebpf)
+}
+
+/// The XDP program of a loaded object.
+pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+    let program = ebpf.program_mut(name::XDP).with_context(|| format!("no program {}", name::XDP))?;
+    Ok(program.try_into()?)
+}
+
+/// The tc program of a loaded object.
+pub(super) fn tc(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
+    let program = ebpf.program_mut(name::TC).with_context(|| format!("no program {}", name::TC))?;
+    Ok(program.try_into()?)
+}
+
+fn explain_maps(error: aya::EbpfError) -> Error {
+    let hint = "loading needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and memory for the tables ([limits])";
+    Error::new(error).context(hint)
+}
+
+/// A refused program: the end of the verifier's log.
+fn explain(error: ProgramError) -> Error {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+            anyhow!("the kernel refused the program: {io_error}\n{tail}")
+        }
+        other => other.into(),
+    }
+}

@@ -1,0 +1,250 @@
+//! The data path as user space sees it: load, attach, pin, read.
+//!
+//! The only module that talks to aya. [`apply`] makes a [`Plan`] so, [`open`] finds what an earlier daemon
+//! left, [`detach`] removes it.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`plan`] | what a configuration asks for |
+//! | `apply`, `commit`, `load` | loading everything, then swapping |
+//! | `xdp`, `tc`, `netlink`, `sys` | attachments and what the kernel says about them |
+//! | `pins`, `schema`, `slots` | what outlives the daemon |
+//! | `tables`, `keymap`, `mapping`, `bytes` | typed access to maps |
+//! | [`object`], [`kfunc`] | the built-in eBPF objects |
+
+use std::{net::IpAddr, path::Path, sync::Mutex, time::Duration};
+
+use anyhow::{Context as _, Result};
+use aya::{maps::MapData, programs::loaded_programs, util::KernelVersion};
+use filter_common::{
+    abi::{Counter, HandOver, StepDown, name},
+    cookie::Keys,
+    reason::Reason,
+};
+
+mod apply;
+mod bytes;
+mod commit;
+mod detach;
+mod keymap;
+pub mod kfunc;
+mod load;
+mod look;
+mod mapping;
+mod netlink;
+pub mod object;
+mod pins;
+pub mod plan;
+mod schema;
+mod slots;
+mod status;
+mod sys;
+mod tables;
+mod tc;
+mod xdp;
+
+pub use apply::apply;
+pub use detach::detach;
+pub use keymap::{KEY_WORDS, KeyMap, Timeline, Window};
+pub use look::{Attached, attached};
+pub use netlink::Mode;
+pub use plan::{Attach, Ingress, InterfacePlan, Plan, Tables};
+pub use status::{Count, Interface, KeyStatus, Program};
+pub use tables::{Fill, SAMPLE_LINES};
+pub use tc::IngressKind;
+
+use pins::{Pins, exists};
+use schema::Schema;
+use slots::Slots;
+use tables::{Counters, HandOvers, Local, StepDowns, Table};
+
+/// Nothing is attached: no daemon has run, or `detach` has removed its work.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the filter is not loaded: start floodwall run")]
+pub struct NotLoaded;
+
+/// Periods after which a key that nobody has replaced stops issuing.
+///
+/// A clock that jumps may delay a rotation by three periods (see `daemon::secrets`), so four would be too few.
+pub const MAX_AGE_PERIODS: u64 = 5;
+
+/// The kfunc that creates a connection from a cookie (Linux 6.9).
+pub const HAND_OVER_KFUNC: &str = "bpf_sk_assign_tcp_reqsk";
+
+/// Whether the running kernel can take over a cookie.
+#[must_use]
+pub fn kfunc_available() -> bool {
+    kfunc::available(HAND_OVER_KFUNC)
+}
+
+/// A loaded and pinned data path.
+pub struct Dataplane {
+    pins: Pins,
+    slots: Mutex<Slots>,
+    counters: Counters,
+    handovers: HandOvers,
+    step_downs: Mutex<StepDowns>,
+    local: Mutex<Local>,
+    keys: KeyMap,
+    sources: Table,
+    replies: Table,
+    recent: Table,
+    notes: Vec<String>,
+}
+
+impl std::fmt::Debug for Dataplane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dataplane").field("pins", &self.pins).finish_non_exhaustive()
+    }
+}
+
+/// Opens what is pinned below `pins`.
+///
+/// Fails with [`NotLoaded`] (by downcast) if there is nothing.
+pub fn open(pins: &Path) -> Result<Dataplane> {
+    if !exists(pins) {
+        return Err(NotLoaded.into());
+    }
+    let schema = Schema::of(object::FILTER)?;
+    Dataplane::open_at(Pins::at(pins, &schema.layout())?)
+}
+
+impl Dataplane {
+    fn open_at(pins: Pins) -> Result<Self> {
+        if !exists(&pins.map(slots::NAME)) {
+            return Err(NotLoaded.into());
+        }
+        let keys = MapData::from_pin(pins.map(name::KEYS)).context("KEYS")?;
+        Ok(Self {
+            slots: Slots::open(&pins.map(slots::NAME))?.into(),
+            counters: Counters::open(&pins.map(name::COUNTERS))?,
+            handovers: HandOvers::open(&pins.map(name::HANDOVERS))?,
+            step_downs: StepDowns::open(&pins.map(name::STEP_DOWN))?.into(),
+            local: Local::open(&pins.map(name::LOCAL))?.into(),
+            keys: KeyMap::new(&keys)?,
+            sources: Table::open(&pins.map(name::SOURCES))?,
+            replies: Table::open(&pins.map(name::REPLIES))?,
+            recent: Table::open(&pins.map(name::RECENT))?,
+            pins,
+            notes: Vec::new(),
+        })
+    }
+
+    /// What the apply that made this had to say: modes, replaced tables, detached interfaces.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Interfaces that the filter is attached to.
+    pub fn interfaces(&self) -> Result<Vec<Interface>> {
+        let records = self.slots.lock().map_err(poisoned)?.records()?;
+        let mut found = Vec::new();
+        for (slot, record) in records.into_iter().enumerate() {
+            if record.ifindex != 0 {
+                found.extend(status::interface(&self.pins, slot as u32, record));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Packets and bytes of every attached interface, enforced and observed, by reason; zeros included.
+    pub fn counters(&self) -> Result<Vec<Count>> {
+        let mut counts = Vec::new();
+        for interface in self.interfaces()? {
+            for observed in [false, true] {
+                for &reason in Reason::ALL {
+                    let Counter { packets, bytes } = self.counters.get(interface.slot, observed, reason)?;
+                    let interface = interface.name.clone();
+                    counts.push(Count { interface, observed, reason, packets, bytes });
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Hand-overs to the stack by outcome.
+    pub fn handovers(&self) -> Result<Vec<(HandOver, u64)>> {
+        HandOver::ALL.iter().map(|(outcome, _)| Ok((*outcome, self.handovers.get(*outcome)?))).collect()
+    }
+
+    /// TCP ports on which cookies stepped down, and why.
+    pub fn step_downs(&self) -> Result<Vec<(u16, StepDown)>> {
+        self.step_downs.lock().map_err(poisoned)?.get()
+    }
+
+    /// Gives cookies another try on every port.
+    pub fn clear_step_downs(&self) -> Result<()> {
+        self.step_downs.lock().map_err(poisoned)?.clear()
+    }
+
+    /// Tells the data path this host's own addresses.
+    pub fn set_local(&self, addresses: &[IpAddr]) -> Result<()> {
+        self.local.lock().map_err(poisoned)?.set(addresses)
+    }
+
+    /// Where the cookie keys stand; without the keys.
+    pub fn keys(&self) -> Result<KeyStatus> {
+        Ok(KeyStatus::of(&self.keys.timeline(), monotonic()?))
+    }
+
+    /// The keys' memory, for the rotation. It stays valid when this data path is applied anew.
+    pub fn key_map(&self) -> Result<KeyMap> {
+        KeyMap::new(&MapData::from_pin(self.pins.map(name::KEYS)).context("KEYS")?)
+    }
+
+    /// How full each table is, by map name.
+    pub fn fill(&self) -> Result<[(&'static str, Fill); 3]> {
+        let now = monotonic()?;
+        Ok([
+            (name::SOURCES, self.sources.fill(now)),
+            (name::REPLIES, self.replies.fill(now)),
+            (name::RECENT, self.recent.fill(now)),
+        ])
+    }
+
+    /// The attached programs; run statistics are zero unless `kernel.bpf_stats_enabled` is on.
+    pub fn programs(&self) -> Result<Vec<Program>> {
+        let interfaces = self.interfaces()?;
+        let attached = |id: u32| interfaces.iter().find_map(|interface| interface.runs(id));
+        let programs = loaded_programs().filter_map(Result::ok);
+        let ours = programs.filter_map(|info| {
+            let (interface, hook) = attached(info.id())?;
+            Some(Program {
+                interface,
+                hook,
+                id: info.id(),
+                verified_instructions: info.verified_instruction_count(),
+                runs: info.run_count(),
+                run_time: info.run_time(),
+            })
+        });
+        Ok(ours.collect())
+    }
+}
+
+fn poisoned<T>(_: T) -> anyhow::Error {
+    anyhow::anyhow!("another thread failed while it used this map")
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds: the data path's clock.
+pub fn monotonic() -> Result<u64> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).context("clock")?;
+    Ok(u64::try_from(Duration::from(now).as_nanos())?)
+}
+
+/// Whether the running kernel is that version or a later one.
+fn kernel_at_least(major: u8, minor: u8) -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(major, minor, 0))
+}
+
+/// Creates an array map of user space's own and pins it at `path`.
+fn create_array(name: &str, value_size: u32, entries: u32, path: &Path) -> Result<()> {
+    let kind = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
+    let definition = aya_obj::Map::new_from_params(kind as u32, 4, value_size, entries, 0);
+    let map = MapData::create(definition, name, None)?;
+    map.pin(path).with_context(|| format!("pin {}", path.display()))?;
+    pins::make_owner_only(path)
+}
+
+const _: () = assert!(size_of::<Keys>() == KEY_WORDS * 8);

@@ -1,0 +1,159 @@
+//! What rtnetlink says about an interface: its XDP program, and our clsact filters.
+
+use std::ffi::OsStr;
+
+use anyhow::{Context as _, Result, bail};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached},
+    tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption},
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+/// How an XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In the driver.
+    Native,
+    /// In the stack, after the kernel has made a packet buffer.
+    Generic,
+    /// On the device itself.
+    Offloaded,
+}
+
+impl Mode {
+    /// The word that operators know it by.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Offloaded => "offloaded",
+        }
+    }
+}
+
+/// The XDP program of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Xdp {
+    /// How it runs.
+    pub(super) mode: Mode,
+    /// Its id.
+    pub(super) program: u32,
+}
+
+/// Index of the interface `name`.
+pub(super) fn index(name: &str) -> Result<u32> {
+    nix::net::if_::if_nametoindex(OsStr::new(name)).with_context(|| format!("no interface {name}"))
+}
+
+/// The XDP program on the interface, if there is one.
+pub(super) fn xdp(ifindex: u32) -> Result<Option<Xdp>> {
+    let mut request = LinkMessage::default();
+    request.header.index = ifindex;
+    let mut found = None;
+    ask(RouteNetlinkMessage::GetLink(request), 0, |answer| {
+        if let RouteNetlinkMessage::NewLink(link) = answer {
+            found = link.attributes.iter().find_map(xdp_attribute);
+        }
+    })
+    .with_context(|| format!("rtnetlink, interface {ifindex}"))?;
+    Ok(found)
+}
+
+fn xdp_attribute(attribute: &LinkAttribute) -> Option<Xdp> {
+    let LinkAttribute::Xdp(parts) = attribute else { return None };
+    let mode = parts.iter().find_map(|part| match part {
+        LinkXdp::Attached(XdpAttached::Driver | XdpAttached::Multiple) => Some(Mode::Native),
+        LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(Mode::Generic),
+        LinkXdp::Attached(XdpAttached::Hardware) => Some(Mode::Offloaded),
+        _ => None,
+    })?;
+    let program = parts.iter().find_map(|part| match part {
+        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) => {
+            Some(*id)
+        }
+        _ => None,
+    })?;
+    Some(Xdp { mode, program })
+}
+
+/// Where a clsact ingress filter sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Filter {
+    /// Lower runs first.
+    pub(super) priority: u16,
+    /// Names it among those of its priority.
+    pub(super) handle: u32,
+    /// Id of its program, 0 where the kernel doesn't say.
+    pub(super) program: u32,
+}
+
+/// The ingress filters on the interface whose program has this name.
+pub(super) fn filters(ifindex: u32, name: &str) -> Result<Vec<Filter>> {
+    let mut request = TcMessage::with_index(ifindex.cast_signed());
+    // TC_H_CLSACT with minor TC_H_MIN_INGRESS (include/uapi/linux/pkt_sched.h).
+    request.header.parent = TcHandle { major: 0xffff, minor: 0xfff2 };
+    let mut found = Vec::new();
+    ask(RouteNetlinkMessage::GetTrafficFilter(request), NLM_F_DUMP, |answer| {
+        if let RouteNetlinkMessage::NewTrafficFilter(filter) = answer {
+            found.extend(filter_named(&filter, name));
+        }
+    })
+    .with_context(|| format!("tc filters of interface {ifindex}"))?;
+    Ok(found)
+}
+
+fn filter_named(message: &TcMessage, name: &str) -> Option<Filter> {
+    let options = message.attributes.iter().find_map(|attribute| match attribute {
+        TcAttribute::Options(options) => Some(options),
+        _ => None,
+    })?;
+    let mut filter = None;
+    let mut program = 0;
+    for option in options {
+        match option {
+            TcOption::Bpf(TcFilterBpfOption::ProgName(n)) if n == name => {
+                let TcHandle { major, minor } = message.header.handle;
+                let priority = (message.header.info >> 16) as u16;
+                filter = Some((priority, u32::from(major) << 16 | u32::from(minor)));
+            }
+            TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => program = *id,
+            _ => {}
+        }
+    }
+    filter.map(|(priority, handle)| Filter { priority, handle, program })
+}
+
+/// Sends one request and hands every answer to `take`.
+fn ask(request: RouteNetlinkMessage, flags: u16, mut take: impl FnMut(RouteNetlinkMessage)) -> Result<()> {
+    let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(request));
+    message.header.flags = NLM_F_REQUEST | flags;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&bytes, 0)?;
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        let mut rest = &datagram[..];
+        while !rest.is_empty() {
+            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)?;
+            let length = (answer.header.length as usize).next_multiple_of(4);
+            match answer.payload {
+                NetlinkPayload::Done(_) => return Ok(()),
+                NetlinkPayload::Error(error) if error.code.is_some() => bail!(error.to_io()),
+                NetlinkPayload::InnerMessage(inner) => take(inner),
+                _ => {}
+            }
+            if flags & NLM_F_DUMP == 0 {
+                return Ok(());
+            }
+            rest = rest.get(length.max(16)..).unwrap_or_default();
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a validated configuration asks of the data path, before anything is touched.
+//!
+//! [`crate::config`] compiles a [`Plan`]; [`super::apply`] makes it so. Nothing in between reads TOML, and
+//! nothing in `config` opens a map.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use filter_common::config::{Config, Ports, Summary};
+use ipnet::IpNet;
+
+/// How to attach to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// Native XDP, else generic with a warning.
+    Auto,
+    /// Native XDP or an error.
+    Native,
+    /// Generic (skb) XDP.
+    Generic,
+}
+
+/// How to attach the tc ingress program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingress {
+    /// TCX where the kernel has it (6.6), else clsact.
+    Auto,
+    /// TCX or an error.
+    Tcx,
+    /// A clsact filter, for hosts whose other tc programs need that order.
+    Clsact,
+}
+
+/// One interface of a [`Plan`].
+#[derive(Clone, Debug)]
+pub struct InterfacePlan {
+    /// Its name, as the kernel knows it.
+    pub name: String,
+    /// How XDP is attached.
+    pub attach: Attach,
+    /// How tc ingress is attached; `None` when no service uses cookies.
+    pub ingress: Option<Ingress>,
+    /// The read-only global of its programs; `interface`, `seed` and `abi` are filled in by `apply`.
+    pub config: Box<Config>,
+}
+
+/// Table sizes, in entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// Token buckets for sources (a power of two, four to a cache line).
+    pub sources: u32,
+    /// Token buckets for answered prefixes (a power of two).
+    pub replies: u32,
+    /// Tuples of recent handshakes (a power of two).
+    pub recent: u32,
+    /// Own addresses.
+    pub local: u32,
+    /// Management prefixes.
+    pub management: u32,
+}
+
+/// Everything that [`super::apply`] needs to know.
+#[derive(Clone)]
+pub struct Plan {
+    /// Folder under bpffs, e.g. `/sys/fs/bpf/floodwall`; a versioned folder is made inside it.
+    pub pins: PathBuf,
+    /// Interfaces, at most [`filter_common::abi::MAX_INTERFACES`].
+    pub interfaces: Vec<InterfacePlan>,
+    /// Destination port to service.
+    pub ports: Box<Ports>,
+    /// Summary of `management`.
+    pub summary: Box<Summary>,
+    /// Management prefixes.
+    pub management: Vec<IpNet>,
+    /// This host's own addresses at the time of planning.
+    pub local: Vec<IpAddr>,
+    /// Table sizes.
+    pub tables: Tables,
+}

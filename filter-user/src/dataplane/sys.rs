@@ -1,0 +1,81 @@
+//! What the kernel says about pinned links, where aya keeps it to itself.
+#![expect(unsafe_code, reason = "two bpf(2) commands that aya does not offer")]
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
+
+const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_LINK_DETACH: libc::c_int = 34;
+
+/// The head of `struct bpf_link_info` (Linux, include/uapi/linux/bpf.h), for links of network interfaces.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(super) struct LinkInfo {
+    kind: u32,
+    id: u32,
+    /// Id of the program that the link runs.
+    pub(super) program: u32,
+    reserved: u32,
+    /// Interface, 0 when it is gone.
+    pub(super) ifindex: u32,
+    attach_type: u32,
+}
+
+/// What the link pinned at `path` is attached to.
+pub(super) fn link_info(path: &Path) -> io::Result<LinkInfo> {
+    let link = open(path)?;
+    let mut info = LinkInfo::default();
+    let mut attr = InfoAttr {
+        fd: link.as_raw_fd().cast_unsigned(),
+        info_len: size_of::<LinkInfo>() as u32,
+        info: (&raw mut info) as u64,
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info)
+}
+
+/// Detaches the link pinned at `path` now; removing the pin alone does so some time later.
+pub(super) fn detach_link(path: &Path) -> io::Result<()> {
+    let link = open(path)?;
+    bpf(BPF_LINK_DETACH, &mut link.as_raw_fd().cast_unsigned()).map(drop)
+}
+
+#[repr(C)]
+struct InfoAttr {
+    fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+#[repr(C)]
+struct PathAttr {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let fd = bpf(BPF_OBJ_GET, &mut PathAttr { path: path.as_ptr() as u64, fd: 0, flags: 0 })?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// One bpf(2) call; fields of `union bpf_attr` beyond `T` are zero for the kernel.
+fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<i32> {
+    // SAFETY: `attr` is a live prefix of `union bpf_attr` of the size given, and every pointer in it points at
+    // memory that outlives the call.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<T>()) };
+    match i32::try_from(result) {
+        Ok(result) if result >= 0 => Ok(result),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,23 @@
+//! Floodwall's daemon and command line.
+//!
+//! The major components are:
+//!
+//! - [`config`]: a TOML file, validated, and compiled with facts about the host into a [`dataplane::Plan`].
+//! - [`dataplane`]: the only place that touches BPF: loads, attaches, pins, reads and writes maps.
+//! - [`daemon`]: the running loop: reload, key rotation, own addresses, control socket, shutdown.
+//! - [`observe`]: metrics and status, read from the maps when somebody asks.
+//! - [`cmd`]: the verbs, one file each, and how they end.
+//! - [`sys`]: what only an `ioctl` answers.
+//!
+//! A configuration's way: [`config::load`] -> [`config::compile::plan`] -> [`dataplane::apply`]. Nothing
+//! before the last step changes anything; the last step changes everything at once.
+
+pub mod cmd;
+pub mod config;
+pub mod daemon;
+pub mod dataplane;
+pub mod observe;
+pub mod sys;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,205 @@
+//! The metrics: declared once in [`METRICS`], read from the maps when Prometheus asks.
+//!
+//! No address ever becomes a label: a flood would make as many series as it has sources.
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, time::SystemTime};
+
+use filter_common::{
+    abi::Counter,
+    reason::{Action, Reason},
+};
+use prometheus::{
+    Opts, Registry, TextEncoder,
+    core::{Collector, Desc},
+    process_collector::ProcessCollector,
+    proto::MetricFamily,
+};
+
+pub use self::table::{Kind, METRICS, Metric};
+use super::{Sample, sample::Keys};
+use crate::config::Mode;
+
+/// What the maps don't know.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Whether verdicts are carried out.
+    pub mode: Mode,
+    /// Whether the data path may answer with cookies at all: a service asks for it, the kernel can.
+    pub cookies: bool,
+    /// Whether the last attempt to load the configuration succeeded.
+    pub reload_successful: bool,
+    /// When one last did.
+    pub reload_success: SystemTime,
+}
+
+/// The verdict label: in observe mode everything passes, and what enforcing would have done is told apart.
+#[must_use]
+pub const fn verdict(action: Action, observed: bool) -> &'static str {
+    match (action, observed) {
+        (Action::Drop, true) => "would_drop",
+        (Action::Reply, true) => "would_reply",
+        (action, _) => action.label(),
+    }
+}
+
+/// Renders everything for one scrape.
+pub fn render(registry: &Registry) -> prometheus::Result<String> {
+    TextEncoder::new().encode_to_string(&registry.gather())
+}
+
+/// A registry whose floodwall metrics come from `source` at each scrape.
+pub fn registry<F>(source: F) -> prometheus::Result<Registry>
+where
+    F: Fn() -> Option<(Sample, Facts)> + Send + Sync + 'static,
+{
+    let registry = Registry::new();
+    registry.register(Box::new(ProcessCollector::for_self()))?;
+    registry.register(Box::new(Exporter { source, descriptions: descriptions()? }))?;
+    Ok(registry)
+}
+
+struct Exporter<F> {
+    source: F,
+    descriptions: Vec<Desc>,
+}
+
+impl<F: Fn() -> Option<(Sample, Facts)> + Send + Sync> Collector for Exporter<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let families = (self.source)().map(|(sample, facts)| families(&sample, &facts));
+        families.unwrap_or_default()
+    }
+}
+
+fn descriptions() -> prometheus::Result<Vec<Desc>> {
+    let describe = |metric: &Metric| {
+        let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
+        Desc::new(metric.name.to_owned(), metric.help.to_owned(), labels, HashMap::new())
+    };
+    METRICS.iter().map(describe).collect()
+}
+
+/// All families of one scrape, in the order of [`METRICS`].
+#[must_use]
+pub fn families(sample: &Sample, facts: &Facts) -> Vec<MetricFamily> {
+    let mut values = Values::default();
+    packets(sample, &mut values);
+    cookies(sample, facts, &mut values);
+    rest(sample, facts, &mut values);
+    METRICS.iter().flat_map(|metric| values.family(metric)).collect()
+}
+
+fn packets(sample: &Sample, values: &mut Values) {
+    for interface in &sample.interfaces {
+        for reason in Reason::ALL {
+            let [enforced, observed] = interface.counters.each_ref().map(|block| block[*reason as usize]);
+            for (observed, Counter { packets, bytes }) in [(false, enforced), (true, observed)] {
+                let labels = [&interface.name, verdict(reason.action(), observed), reason.label()];
+                values.add(&table::PACKETS, &labels, packets);
+                values.add(&table::BYTES, &labels, bytes);
+            }
+        }
+    }
+}
+
+fn cookies(sample: &Sample, facts: &Facts, values: &mut Values) {
+    let done = |reason| sample.total(false, reason).packets;
+    values.add(&table::COOKIE_SENT, &[], done(Reason::CookieSent));
+    values.add(&table::COOKIE_VALIDATED, &["valid"], done(Reason::CookieAccepted));
+    values.add(&table::COOKIE_VALIDATED, &["invalid"], done(Reason::CookieInvalid));
+    for (result, count) in &sample.hand_overs {
+        values.add(&table::COOKIE_HANDOVER, &[result], *count);
+    }
+    for (limiter, reason) in [
+        ("source", Reason::SourceRate),
+        ("source_syn", Reason::SourceSynRate),
+        ("reply_prefix", Reason::ReplyPrefixRate),
+        ("reply_total", Reason::ReplyTotalRate),
+    ] {
+        values.add(&table::RATELIMIT_DROPPED, &[limiter], done(reason));
+    }
+    let Keys { epoch, armed, age, expires_in } = sample.keys;
+    values.set(&table::COOKIE_ARMED, &[], f64::from(u8::from(armed && facts.cookies)));
+    values.set(&table::COOKIE_EPOCH, &[], float(epoch));
+    values.set(&table::COOKIE_KEY_AGE, &[], age.as_secs_f64());
+    values.set(&table::COOKIE_KEY_EXPIRES, &[], expires_in.as_secs_f64());
+    values.set(&table::STEP_DOWN_PORTS, &[], float(sample.step_downs.len() as u64));
+}
+
+fn rest(sample: &Sample, facts: &Facts, values: &mut Values) {
+    for table in &sample.tables {
+        values.set(&table::MAP_ENTRIES, &[&table.name], float(table.entries));
+        values.set(&table::MAP_MAX_ENTRIES, &[&table.name], float(table.max));
+    }
+    for mode in [Mode::Observe, Mode::Enforce] {
+        values.set(&table::MODE, &[mode.label()], f64::from(u8::from(mode == facts.mode)));
+    }
+    for interface in &sample.interfaces {
+        for mode in ["native", "generic", "offloaded"] {
+            let value = f64::from(u8::from(interface.xdp == mode));
+            values.set(&table::INTERFACE_ATTACHED, &[&interface.name, mode], value);
+        }
+    }
+    values.set(&table::RELOAD_SUCCESSFUL, &[], f64::from(u8::from(facts.reload_successful)));
+    let since_epoch = facts.reload_success.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    values.set(&table::RELOAD_SUCCESS_TIME, &[], since_epoch.as_secs_f64());
+    values.set(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exposition values are floats; 2^53 is out of reach")]
+const fn float(value: u64) -> f64 {
+    value as f64
+}
+
+/// Values by metric and labels; the same place twice adds up.
+#[derive(Default)]
+struct Values(HashMap<&'static str, Family>);
+
+enum Family {
+    Counter(prometheus::IntCounterVec),
+    Gauge(prometheus::GaugeVec),
+}
+
+impl Family {
+    fn new(metric: &Metric) -> Self {
+        let opts = Opts::new(metric.name, metric.help);
+        match metric.kind {
+            Kind::Counter => prometheus::IntCounterVec::new(opts, metric.labels).map(Self::Counter),
+            Kind::Gauge => prometheus::GaugeVec::new(opts, metric.labels).map(Self::Gauge),
+        }
+        .expect("the table's names and labels are valid, says its test")
+    }
+}
+
+impl Values {
+    fn of(&mut self, metric: &Metric) -> &Family {
+        self.0.entry(metric.name).or_insert_with(|| Family::new(metric))
+    }
+
+    fn add(&mut self, metric: &Metric, labels: &[&str], value: u64) {
+        if let Family::Counter(counter) = self.of(metric) {
+            counter.with_label_values(labels).inc_by(value);
+        }
+    }
+
+    fn set(&mut self, metric: &Metric, labels: &[&str], value: f64) {
+        if let Family::Gauge(gauge) = self.of(metric) {
+            gauge.with_label_values(labels).set(value);
+        }
+    }
+
+    fn family(&self, metric: &Metric) -> Vec<MetricFamily> {
+        match self.0.get(metric.name) {
+            Some(Family::Counter(counter)) => counter.collect(),
+            Some(Family::Gauge(gauge)) => gauge.collect(),
+            None => Vec::new(),
+        }
+    }
+}

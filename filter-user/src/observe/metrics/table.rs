@@ -1,0 +1,75 @@
+//! Every metric: name, type, labels, help. `docs/metrics.md` is generated from here.
+
+/// A metric's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises, until the tables are removed.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// A metric's declaration.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Name, with prefix and unit.
+    pub name: &'static str,
+    /// Type.
+    pub kind: Kind,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// One line for operators.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($id:ident $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub(super) const $id: Metric =
+                Metric { name: concat!("floodwall_", $name), kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )*
+
+        /// All of them, in the order of the docs.
+        pub const METRICS: &[Metric] = &[$($id),*];
+    };
+}
+
+metrics! {
+    PACKETS Counter "packets_total" ["interface", "verdict", "reason"]
+        "Packets by fate. In observe mode all pass; would_drop and would_reply tell what enforcing had done.";
+    BYTES Counter "bytes_total" ["interface", "verdict", "reason"]
+        "Bytes on the wire by fate, from the Ethernet header on, as received.";
+    COOKIE_SENT Counter "syn_cookie_sent_total" []
+        "SYNs answered with a SYN cookie.";
+    COOKIE_VALIDATED Counter "syn_cookie_validated_total" ["result"]
+        "ACKs for no known connection, by whether their cookie was valid.";
+    COOKIE_HANDOVER Counter "syn_cookie_handover_total" ["result"]
+        "What became of accepted cookies when tc ingress handed them to the kernel.";
+    COOKIE_ARMED Gauge "syn_cookie_armed" []
+        "1 while SYNs of services with cookies are answered: the kernel can, and there is a key in its time.";
+    COOKIE_EPOCH Gauge "cookie_epoch" []
+        "Number of the epoch whose key issues cookies.";
+    COOKIE_KEY_AGE Gauge "cookie_key_age_seconds" []
+        "Time since the key that issues cookies came into use.";
+    COOKIE_KEY_EXPIRES Gauge "cookie_key_expires_seconds" []
+        "Time until the data path refuses the key by itself; 0 when it does.";
+    STEP_DOWN_PORTS Gauge "syn_cookie_stepped_down_ports" []
+        "TCP ports whose SYNs go to the stack because a cookie cannot be handed over there.";
+    RATELIMIT_DROPPED Counter "ratelimit_dropped_total" ["limiter"]
+        "Packets dropped by a limit.";
+    MAP_ENTRIES Gauge "map_entries" ["map"]
+        "Entries in use.";
+    MAP_MAX_ENTRIES Gauge "map_max_entries" ["map"]
+        "Entries that fit.";
+    MODE Gauge "mode" ["mode"]
+        "1 for the mode in force.";
+    INTERFACE_ATTACHED Gauge "interface_attached" ["interface", "mode"]
+        "1 for the way in which XDP is attached to the interface.";
+    RELOAD_SUCCESSFUL Gauge "config_last_reload_successful" []
+        "Whether the last attempt to load the configuration succeeded.";
+    RELOAD_SUCCESS_TIME Gauge "config_last_reload_success_timestamp_seconds" []
+        "When the configuration was last loaded, seconds since 1970.";
+    BUILD_INFO Gauge "build_info" ["version"]
+        "1; the version is the label.";
+}

@@ -1,0 +1,11 @@
+//! What Floodwall does, for people and for programs.
+//!
+//! - [`sample`]: one reading of the maps; the only part that knows the data path.
+//! - [`metrics`]: a sample as Prometheus metrics, each declared once.
+//! - [`status`]: a sample as `floodwall status` shows it.
+
+pub mod metrics;
+pub mod sample;
+pub mod status;
+
+pub use sample::Sample;

@@ -1,0 +1,132 @@
+//! One reading of the maps.
+
+use std::time::Duration;
+
+use filter_common::{
+    abi::{Counter, HandOver, StepDown},
+    reason::{REASONS, Reason},
+};
+
+use crate::dataplane::{self, Dataplane, Fill, KeyStatus, Mode};
+
+/// Counters of one interface: enforced, observed; by reason.
+pub type Block = [[Counter; REASONS]; 2];
+
+/// An interface that the filter is attached to.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// native, generic or offloaded.
+    pub xdp: String,
+    /// tcx or clsact, where tc ingress is attached.
+    pub tc: Option<String>,
+    /// What it counted.
+    pub counters: Block,
+}
+
+/// The keys' state; never the keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keys {
+    /// The epoch that issues.
+    pub epoch: u64,
+    /// Whether its key is in its time.
+    pub armed: bool,
+    /// Time since it came into use.
+    pub age: Duration,
+    /// Time until the data path refuses it.
+    pub expires_in: Duration,
+}
+
+/// A table's fill level.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Entries in use.
+    pub entries: u64,
+    /// Entries that fit.
+    pub max: u64,
+}
+
+/// Everything, at about the same moment.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Interfaces.
+    pub interfaces: Vec<Interface>,
+    /// Outcomes of hand-overs.
+    pub hand_overs: Vec<(&'static str, u64)>,
+    /// Ports without cookies, and why.
+    pub step_downs: Vec<(u16, StepDown)>,
+    /// The keys.
+    pub keys: Keys,
+    /// Fill levels.
+    pub tables: Vec<Table>,
+}
+
+impl Sample {
+    /// The counter of `reason`, summed over interfaces.
+    #[must_use]
+    pub fn total(&self, observed: bool, reason: Reason) -> Counter {
+        let blocks = self.interfaces.iter().map(|i| i.counters[usize::from(observed)][reason as usize]);
+        blocks.fold(Counter::default(), |sum, counter| Counter {
+            packets: sum.packets + counter.packets,
+            bytes: sum.bytes + counter.bytes,
+        })
+    }
+}
+
+impl Sample {
+    /// Reads the maps.
+    pub fn read(dataplane: &Dataplane) -> anyhow::Result<Self> {
+        let mut interfaces: Vec<_> = dataplane.interfaces()?.into_iter().map(Interface::new).collect();
+        for count in dataplane.counters()? {
+            if let Some(interface) = interfaces.iter_mut().find(|i| i.name == count.interface) {
+                interface.counters[usize::from(count.observed)][count.reason as usize] =
+                    Counter { packets: count.packets, bytes: count.bytes };
+            }
+        }
+        let handovers = dataplane.handovers()?;
+        let labelled = HandOver::ALL.iter().filter_map(|(outcome, label)| {
+            handovers.iter().find(|(found, _)| found == outcome).map(|(_, count)| (*label, *count))
+        });
+        Ok(Self {
+            hand_overs: labelled.collect(),
+            interfaces,
+            step_downs: dataplane.step_downs()?,
+            keys: dataplane.keys()?.into(),
+            tables: dataplane.fill()?.map(Table::new).into(),
+        })
+    }
+}
+
+impl Interface {
+    fn new(interface: dataplane::Interface) -> Self {
+        Self {
+            name: interface.name,
+            ifindex: interface.ifindex,
+            xdp: interface.mode.map_or("none", Mode::label).to_owned(),
+            tc: interface.ingress.map(|kind| kind.label().to_owned()),
+            counters: [[Counter::default(); REASONS]; 2],
+        }
+    }
+}
+
+impl From<KeyStatus> for Keys {
+    fn from(keys: KeyStatus) -> Self {
+        Self {
+            epoch: keys.epoch,
+            armed: keys.issuing,
+            age: keys.age.unwrap_or_default(),
+            expires_in: keys.issue_left,
+        }
+    }
+}
+
+impl Table {
+    fn new((name, fill): (&str, Fill)) -> Self {
+        Self { name: name.to_ascii_lowercase(), entries: fill.entries, max: fill.max_entries }
+    }
+}

@@ -1,0 +1,175 @@
+//! A sample as `floodwall status` shows it.
+
+mod cookie;
+
+use std::fmt::Write as _;
+
+use filter_common::reason::{Action, Reason};
+use serde::{Deserialize, Serialize};
+
+pub use self::cookie::{Cookie, HandOver, Port, why};
+use super::{Sample, metrics::verdict};
+
+/// What `floodwall status --json` prints and `GET /v1/status` answers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Status {
+    /// Version of this form.
+    pub schema: u32,
+    /// The running daemon; absent when there is none.
+    pub daemon: Option<Daemon>,
+    /// Where the filter is attached.
+    pub interfaces: Vec<Interface>,
+    /// Fates that some packet met, most frequent first.
+    pub reasons: Vec<Fate>,
+    /// SYN cookies.
+    pub cookie: Cookie,
+    /// Fill levels.
+    pub tables: Vec<Table>,
+}
+
+/// The daemon's own part.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Daemon {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// observe or enforce.
+    pub mode: String,
+    /// The configuration's path.
+    pub config: String,
+    /// Whether the last attempt to load it succeeded.
+    pub reload_successful: bool,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// native, generic or offloaded.
+    pub xdp: String,
+    /// tcx, clsact or absent.
+    pub tc: Option<String>,
+    /// Packets passed, observe mode included.
+    pub passed: u64,
+    /// Packets dropped.
+    pub dropped: u64,
+    /// Packets answered.
+    pub answered: u64,
+}
+
+/// Packets of one fate, all interfaces together.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Fate {
+    /// The reason's label.
+    pub reason: String,
+    /// The verdict's label.
+    pub verdict: String,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A table's fill level.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Entries in use.
+    pub entries: u64,
+    /// Entries that fit.
+    pub max: u64,
+}
+
+impl Status {
+    /// What a sample says.
+    #[must_use]
+    pub fn new(sample: &Sample, daemon: Option<Daemon>) -> Self {
+        Self {
+            schema: 1,
+            daemon,
+            interfaces: sample.interfaces.iter().map(Interface::new).collect(),
+            reasons: fates(sample),
+            cookie: Cookie::new(sample),
+            tables: sample
+                .tables
+                .iter()
+                .map(|table| Table { name: table.name.clone(), entries: table.entries, max: table.max })
+                .collect(),
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let _ = match &self.daemon {
+            Some(d) => {
+                writeln!(text, "daemon    pid {}, {}, {}, up {} s", d.pid, d.mode, d.config, d.uptime_seconds)
+            }
+            None => writeln!(text, "daemon    not running; the filter goes on by itself"),
+        };
+        for i in &self.interfaces {
+            let tc = i.tc.as_deref().unwrap_or("none");
+            let _ = writeln!(
+                text,
+                "{:<9} xdp {}, tc {tc}: {} passed, {} dropped, {} answered",
+                i.name, i.xdp, i.passed, i.dropped, i.answered
+            );
+        }
+        text += &self.cookie.text();
+        let _ = writeln!(text, "\n{:>14} {:>18}  {:<11} reason", "packets", "bytes", "verdict");
+        for fate in &self.reasons {
+            let _ = writeln!(
+                text,
+                "{:>14} {:>18}  {:<11} {}",
+                fate.packets, fate.bytes, fate.verdict, fate.reason
+            );
+        }
+        text
+    }
+}
+
+impl Interface {
+    fn new(interface: &super::sample::Interface) -> Self {
+        let [enforced, observed] = &interface.counters;
+        let sum = |action| {
+            let reasons = Reason::ALL.iter().filter(|reason| reason.action() == action);
+            reasons.map(|reason| enforced[*reason as usize].packets).sum::<u64>()
+        };
+        Self {
+            name: interface.name.clone(),
+            ifindex: interface.ifindex,
+            xdp: interface.xdp.clone(),
+            tc: interface.tc.clone(),
+            passed: sum(Action::Pass) + observed.iter().map(|counter| counter.packets).sum::<u64>(),
+            dropped: sum(Action::Drop),
+            answered: sum(Action::Reply),
+        }
+    }
+}
+
+fn fates(sample: &Sample) -> Vec<Fate> {
+    let mut fates: Vec<_> = Reason::ALL
+        .iter()
+        .flat_map(|reason| [(false, *reason), (true, *reason)])
+        .map(|(observed, reason)| {
+            let total = sample.total(observed, reason);
+            Fate {
+                reason: reason.label().to_owned(),
+                verdict: verdict(reason.action(), observed).to_owned(),
+                packets: total.packets,
+                bytes: total.bytes,
+            }
+        })
+        .filter(|fate| fate.packets > 0)
+        .collect();
+    fates.sort_by_key(|fate| std::cmp::Reverse(fate.packets));
+    fates
+}

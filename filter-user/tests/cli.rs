@@ -1,0 +1,67 @@
+//! The command line as its users meet it: codes, streams, JSON.
+
+use std::process::{Command, Output};
+
+fn floodwall(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_floodwall")).args(args).output().expect("floodwall runs")
+}
+
+fn check(text: &str, more: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("f.toml");
+    std::fs::write(&path, text).expect("file");
+    let path = path.to_str().expect("UTF-8");
+    floodwall(&[&["config", "check", "--no-host", "--config", path], more].concat())
+}
+
+fn error(output: &Output) -> serde_json::Value {
+    let value: serde_json::Value = serde_json::from_slice(&output.stderr).expect("one JSON object");
+    assert_eq!(value["schema"], 1);
+    assert_eq!(value["error"]["code"].as_i64(), output.status.code().map(i64::from));
+    value["error"].clone()
+}
+
+#[test]
+fn a_valid_file_is_code_0() {
+    let output = check("schema = 1\n[[interface]]\nname = \"eth0\"\n", &["--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((report["valid"].as_bool(), output.stderr.len()), (Some(true), 0));
+}
+
+#[test]
+fn a_bad_file_is_code_5_with_a_caret() {
+    let text = "schema = 1\n[[interface]]\nname = \"eth0\"\n[deamon]\n";
+    let output = check(text, &[]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(5), 0));
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.contains("f.toml:4:2") && said.contains("^^^^^^") && said.contains("\"daemon\""), "{said}");
+    let error = error(&check(text, &["--json"]));
+    assert_eq!((&error["kind"], &error["diagnostics"][0]["line"]), (&"config_invalid".into(), &4.into()));
+}
+
+#[test]
+fn a_missing_file_is_code_5() {
+    let error = error(&floodwall(&["run", "--json", "--config", "/nonexistent.toml"]));
+    assert_eq!(error["code"], 5);
+}
+
+#[test]
+fn a_bad_command_line_is_code_2() {
+    assert_eq!(floodwall(&["no-such-verb"]).status.code(), Some(2));
+    assert_eq!(error(&floodwall(&["status", "--no-such-flag", "--json"]))["kind"], "usage");
+    assert_eq!(floodwall(&["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn without_a_daemon_rotation_is_code_3() {
+    let output = floodwall(&["cookie", "rotate", "--json", "--socket", "/nonexistent.sock"]);
+    assert_eq!(error(&output)["kind"], "daemon_unreachable");
+}
+
+#[test]
+fn colour_only_where_it_is_asked_for() {
+    let bad = "schema = 2\n";
+    assert!(!check(bad, &[]).stderr.contains(&0x1b));
+    assert!(check(bad, &["--color", "always"]).stderr.contains(&0x1b));
+}
