@@ -4,12 +4,14 @@
 //! - [`live`]: what runs now: the configuration, the data path, the keys; reload and refresh.
 //! - [`secrets`]: the cookie keys.
 //! - [`api`] and [`server`]: the control socket and `/metrics`.
+//! - [`kernel_log`]: what the kernel programs have to say.
 //! - [`lock`], [`signals`], [`log`], [`systemd`]: a process among others.
 //!
 //! The filter does not need any of it: when the daemon ends, by a signal or by accident, the filter goes on.
 //! What stops is the rotation of keys, so cookies step down when the last key has aged out.
 
 pub mod api;
+pub mod kernel_log;
 pub mod live;
 pub mod lock;
 pub mod log;

@@ -8,7 +8,10 @@ use tracing::{info, warn};
 
 use crate::{
     config::{self, Host, Loaded, Report, Settings},
-    daemon::secrets::{self, Secrets},
+    daemon::{
+        kernel_log::KernelLog,
+        secrets::{self, Secrets},
+    },
     dataplane::{self, Dataplane, Plan},
     observe::{metrics::Facts, status::why},
 };
@@ -19,6 +22,7 @@ pub(super) struct State {
     host: Host,
     pub(super) plan: Plan,
     pub(super) dataplane: Dataplane,
+    kernel_log: KernelLog,
     pub(super) secrets: Secrets,
     pub(super) facts: Facts,
     /// Ports that were told about.
@@ -48,6 +52,7 @@ impl State {
             report: loaded.report,
             host,
             plan,
+            kernel_log: KernelLog::open(&dataplane),
             dataplane,
             secrets,
             stepped_down: BTreeSet::new(),
@@ -63,10 +68,11 @@ impl State {
         tell(&report);
         // The part that can be taken back goes first.
         self.secrets.reconfigure(secret_settings(&loaded.settings)).context("cookie keys")?;
-        self.dataplane = dataplane::apply(&plan).or_else(|error| {
+        let applied = dataplane::apply(&plan).or_else(|error| {
             self.secrets.reconfigure(secret_settings(&self.settings)).context("cookie keys")?;
             Err(error)
         })?;
+        self.replace(applied);
         self.facts = facts(&loaded.settings, &plan);
         (self.plan, self.host) = (plan, host);
         (self.settings, self.report) = (loaded.settings, loaded.report);
@@ -83,7 +89,7 @@ impl State {
         if needs_new_programs(&self.plan, &self.host, &plan, &host) {
             info!("an interface or a sysctl has changed: loading new programs");
             tell(&report);
-            self.dataplane = dataplane::apply(&plan)?;
+            self.replace(dataplane::apply(&plan)?);
         } else if plan.local != self.plan.local {
             info!(addresses = plan.local.len(), "own addresses have changed");
             self.dataplane.set_local(&plan.local)?;
@@ -94,7 +100,14 @@ impl State {
         Ok(())
     }
 
+    fn replace(&mut self, dataplane: Dataplane) {
+        self.kernel_log.flush();
+        self.kernel_log = KernelLog::open(&dataplane);
+        self.dataplane = dataplane;
+    }
+
     pub(super) fn tell_step_downs(&mut self) {
+        self.kernel_log.flush();
         let Ok(ports) = self.dataplane.step_downs() else { return };
         for (port, reason) in ports {
             if self.stepped_down.insert(port) {

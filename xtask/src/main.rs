@@ -1,0 +1,103 @@
+//! The project's tasks, run as `cargo xtask <task>`; one file per task.
+//!
+//! [`setup`] finds or builds the eBPF toolchain, [`demo`] and [`test`] need root, [`ci`] is CI exactly and
+//! [`deny`] checks licences and sources. The other modules are what these share.
+
+mod apt;
+mod cache;
+mod ci;
+mod demo;
+mod deny;
+mod packages;
+mod process;
+mod progress;
+mod setup;
+mod test;
+mod toolchain;
+mod tools;
+mod unpack;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  setup          find or build the eBPF toolchain, and the tools that demo and test need
+  demo [args]    set up, then run the demonstration (root); the arguments are the demo's own
+  test [-- ..]   set up, then run the tests of every crate (root); what follows -- goes to the test binaries
+  ci             fmt, clippy and rustdoc without warnings, then everything that `test` runs (root)
+  deny [checks]  licences, bans and sources of every dependency, by cargo-deny
+
+Everything built or downloaded is kept in $FLOODWALL_CACHE, else $XDG_CACHE_HOME/floodwall, else
+~/.cache/floodwall. Exit codes: 0 done, 1 failed, 2 something is left for you to do (it says what).";
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(if error.is::<Handover>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(args: &[OsString]) -> Result<()> {
+    let (task, rest) = args.split_first().map_or((None, args), |(task, rest)| (task.to_str(), rest));
+    match task {
+        Some("setup") if rest.is_empty() => setup::run(),
+        Some("demo") => demo::run(rest),
+        Some("test") => test::run(after_dashes(rest)),
+        Some("ci") if rest.is_empty() => ci::run(),
+        Some("deny") => deny::run(rest),
+        Some("help" | "--help" | "-h") => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Handover(USAGE.to_owned()).into()),
+    }
+}
+
+/// `cargo xtask test -- NAME` and `cargo xtask test NAME` mean the same.
+fn after_dashes(args: &[OsString]) -> &[OsString] {
+    match args.split_first() {
+        Some((first, rest)) if first == "--" => rest,
+        _ => args,
+    }
+}
+
+/// The task cannot go on by itself: the text holds the exact commands to run. Exit code 2.
+#[derive(Debug)]
+struct Handover(String);
+
+impl std::fmt::Display for Handover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Handover {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashes_are_optional_and_only_the_first_ones_are_eaten() {
+        let args = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(after_dashes(&args(&["--", "a"])), args(&["a"]));
+        assert_eq!(after_dashes(&args(&["a", "--"])), args(&["a", "--"]));
+        assert!(after_dashes(&[]).is_empty());
+    }
+
+    #[test]
+    fn an_unknown_task_is_handed_back_with_the_usage() {
+        let error = run(&[OsString::from("sertup")]).unwrap_err();
+        assert!(error.is::<Handover>());
+        assert!(error.to_string().starts_with("usage:"));
+    }
+}

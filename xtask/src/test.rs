@@ -1,0 +1,162 @@
+//! `cargo xtask test`: the tests of every crate, those that need root included.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+use std::ops::AddAssign;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cache::Cache;
+use crate::{Handover, process, toolchain, tools};
+
+/// One profile for everything that CI builds, so that dependencies and the filter are built once.
+pub(crate) const PROFILE: &str = "checked";
+
+/// Sets up, runs the host's tests and then the privileged ones; `args` go to the test binaries.
+pub(crate) fn run(args: &[OsString]) -> Result<()> {
+    let began = Instant::now();
+    let cache = Cache::open()?;
+    toolchain::ensure(&cache)?;
+    let mut total = Tally::default();
+    let mut host = process::cargo();
+    host.args(["test", "--profile", PROFILE, "--no-fail-fast", "--"]).args(args);
+    total += cargo_test(&mut host)?;
+    require_root("test")?;
+    build_daemon()?;
+    total += cargo_test(&mut privileged(&cache, args)?)?;
+    let seconds = began.elapsed().as_secs();
+    println!(
+        "xtask test: {} passed, {} failed, {} ignored in {seconds} s",
+        total.passed, total.failed, total.ignored
+    );
+    if total.failed > 0 || !total.complete {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+/// Hands the task over if the caller is not root.
+pub(crate) fn require_root(task: &str) -> Result<()> {
+    if process::is_root() {
+        return Ok(());
+    }
+    let why = "network namespaces and loading the filter need root";
+    let command = format!("sudo --preserve-env=HOME env \"PATH=$PATH\" cargo xtask {task}");
+    Err(Handover(format!("{why}; run\n    {command}")).into())
+}
+
+/// The end-to-end tests start the daemon's own binary, which testing their package alone would not build.
+fn build_daemon() -> Result<()> {
+    let mut build = process::cargo();
+    let status = build
+        .args(["build", "--profile", PROFILE, "--package", "filter-user", "--bin", "floodwall"])
+        .status()?;
+    if !status.success() {
+        bail!("the daemon's build ended with {status}");
+    }
+    Ok(())
+}
+
+/// The tests of package filter-tests. They share the machine's network, so they run one after the other unless the
+/// caller says otherwise.
+fn privileged(cache: &Cache, args: &[OsString]) -> Result<Command> {
+    tools::ensure_installed()?;
+    let mut command = process::cargo();
+    command.args(["test", "--profile", PROFILE, "--no-fail-fast", "--package", "filter-tests", "--"]);
+    if !args.iter().any(|arg| arg.to_string_lossy().starts_with("--test-threads")) {
+        command.arg("--test-threads=1");
+    }
+    command.args(args);
+    if let Some(promtool) = tools::promtool(cache) {
+        command.env("PROMTOOL", promtool);
+    }
+    Ok(command)
+}
+
+/// What `test result:` lines add up to.
+#[derive(Debug, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    /// Whether cargo itself reported success: a crate that does not compile fails no test.
+    complete: bool,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { passed: 0, failed: 0, ignored: 0, complete: true }
+    }
+}
+
+impl Tally {
+    /// Reads a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; ..`; others count nothing.
+    fn read(&mut self, line: &str) {
+        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
+        else {
+            return;
+        };
+        for count in counts.split(';') {
+            match count.trim().split_once(' ') {
+                Some((n, "passed")) => self.passed += n.parse::<u64>().unwrap_or(0),
+                Some((n, "failed")) => self.failed += n.parse::<u64>().unwrap_or(0),
+                Some((n, "ignored")) => self.ignored += n.parse::<u64>().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.complete &= other.complete;
+    }
+}
+
+/// Runs `cargo test`, shows its output as it comes and adds its results up.
+fn cargo_test(command: &mut Command) -> Result<Tally> {
+    let name = process::name(command);
+    eprintln!("==> {name}");
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {name}"))?;
+    let mut tally = Tally::default();
+    let mut output = BufReader::new(child.stdout.take().context("the child has no stdout")?);
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        print!("{text}");
+        tally.read(&text);
+        line.clear();
+    }
+    tally.complete = child.wait()?.success();
+    Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_add_up_and_others_do_not() {
+        let mut tally = Tally::default();
+        for line in [
+            "running 4 tests",
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: odd",
+        ] {
+            tally.read(line);
+        }
+        assert_eq!(tally, Tally { passed: 4, failed: 2, ignored: 1, complete: true });
+    }
+
+    #[test]
+    fn a_cargo_that_fails_is_not_complete() {
+        let tally = cargo_test(process::isolated("sh").args(["-c", "exit 101"])).unwrap();
+        assert!(!tally.complete);
+    }
+}

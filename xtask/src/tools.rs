@@ -1,0 +1,124 @@
+//! Tools of the system that the demo and the tests use.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::Handover;
+use crate::apt::{Apt, megabytes};
+use crate::cache::{Cache, remove_dir};
+use crate::packages::Deb;
+use crate::process::{self, isolated};
+use crate::progress::{Step, Steps};
+use crate::unpack::unpack;
+
+/// Programs and the packages that hold them.
+const TOOLS: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("ss", "iproute2"), ("tc", "iproute2"), ("curl", "curl")];
+
+/// Installs what is missing as root, and hands the command over to everybody else.
+pub(crate) fn ensure_installed() -> Result<()> {
+    let packages = missing(|program| process::find(program).is_some());
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let commands =
+        format!("apt-get update && apt-get install --no-install-recommends {}", packages.join(" "));
+    if !process::is_root() || !Apt::is_here() {
+        return Err(Handover(format!("missing tools: {}\n    {commands}", packages.join(", "))).into());
+    }
+    eprintln!("installing {}", packages.join(", "));
+    let installed = install(&packages).or_else(|_| {
+        run(apt_get().arg("update"))?;
+        install(&packages)
+    });
+    installed.with_context(|| format!("try it by hand:\n    {commands}"))
+}
+
+/// The packages to install, each once.
+fn missing(is_here: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let mut packages: Vec<_> =
+        TOOLS.iter().filter(|(tool, _)| !is_here(tool)).map(|(_, package)| *package).collect();
+    packages.dedup();
+    packages
+}
+
+/// Adds packages; what is installed stays as it is.
+fn install(packages: &[&str]) -> Result<()> {
+    run(apt_get()
+        .args(["install", "-y", "--no-install-recommends", "--no-remove", "--no-upgrade"])
+        .args(packages))
+}
+
+fn apt_get() -> Command {
+    let mut command = isolated("apt-get");
+    command.arg("-q").env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    process::capture(command).map(drop)
+}
+
+/// The path of promtool, which checks the metrics and rules; unpacked from its package since installing that would
+/// start a service. `None`, with a note, where it cannot be had.
+pub(crate) fn promtool(cache: &Cache) -> Option<PathBuf> {
+    let own = cache.root().join("promtool");
+    if own.is_file() {
+        return Some(own);
+    }
+    if let Some(installed) = process::find("promtool") {
+        return Some(installed);
+    }
+    match fetch_promtool(cache, &own) {
+        Ok(()) => Some(own),
+        Err(error) => {
+            eprintln!("note: no promtool, what needs it is not tested: {error:#}");
+            None
+        }
+    }
+}
+
+fn fetch_promtool(cache: &Cache, own: &Path) -> Result<()> {
+    if !Apt::is_here() {
+        return Err(Handover("install prometheus's promtool into PATH".to_owned()).into());
+    }
+    let _lock = cache.lock()?;
+    if own.is_file() {
+        // Another run has fetched it meanwhile.
+        return Ok(());
+    }
+    let work = cache.root().join("promtool.partial");
+    Steps::new(1, cache.log())?.step("fetch promtool (nothing gets installed)", |step| {
+        let deb = download("prometheus", cache, &work, step)?;
+        unpack(&work.join(deb.file), &["./usr/bin/promtool"], &work, step)?;
+        fs::rename(work.join("usr/bin/promtool"), own)?;
+        remove_dir(&cache.apt())?;
+        remove_dir(&work)
+    })
+}
+
+fn download(package: &str, cache: &Cache, into: &Path, step: &Step<'_>) -> Result<Deb> {
+    let names = [package.to_owned()];
+    let by = |apt: Apt| -> Result<Deb> {
+        let deb = apt.debs(&names)?.pop().with_context(|| format!("apt does not offer {package}"))?;
+        step.say(&format!("{}, {}", deb.file, megabytes(deb.size)));
+        apt.download(&names, deb.size, into, step)?;
+        Ok(deb)
+    };
+    Apt::system(cache).and_then(by).or_else(|_| by(Apt::refreshed(cache, step)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_installed_once_for_all_its_tools() {
+        assert_eq!(missing(|_| false), ["iproute2", "curl"]);
+        assert_eq!(missing(|tool| tool != "tc"), ["iproute2"]);
+        assert!(missing(|_| true).is_empty());
+    }
+}
