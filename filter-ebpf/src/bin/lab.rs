@@ -2,7 +2,11 @@
 //! witnesses. Only the tests and the demo load it; no part of it belongs to the filter.
 #![no_std]
 #![no_main]
-#![expect(unreachable_pub, reason = "what aya's macros generate, and lab/abi.rs, which the tests include")]
+#![expect(
+    unreachable_pub,
+    missing_docs,
+    reason = "what aya's macros generate, and lab/abi.rs, which the tests include"
+)]
 
 #[path = "lab/abi.rs"]
 mod abi;

@@ -1,0 +1,219 @@
+//! The real `floodwall` binary, running in the server's namespace with a folder of its own for everything.
+
+use std::{
+    env, fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use filter_common::reason::Reason;
+use filter_user::dataplane::{self, Dataplane};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{cleanup::Folder, config::Config, metrics::Metrics, pair::End};
+
+/// How long the daemon may take to be ready: verification of the programs is most of it.
+const READY: Duration = Duration::from_secs(20);
+/// The port of `/metrics`. The namespace is ours, so it is free.
+const METRICS: u16 = 9980;
+
+/// An installation of Floodwall: configuration, pins, sockets, and the daemon while it runs. Dropped, all of
+/// it goes, the filter included.
+#[derive(Debug)]
+pub struct Floodwall {
+    end: End,
+    pins: Folder,
+    files: Folder,
+    daemon: Option<Child>,
+}
+
+impl Floodwall {
+    /// Writes the configuration down and starts the daemon; returns once it filters.
+    pub fn start(end: &End, config: &Config) -> Result<Self> {
+        let mut floodwall = Self::stopped(end, config)?;
+        floodwall.run()?;
+        Ok(floodwall)
+    }
+
+    /// Only writes the configuration down.
+    pub fn stopped(end: &End, config: &Config) -> Result<Self> {
+        let (pins, files) = (Folder::pins()?, Folder::files()?);
+        let floodwall = Self { end: end.clone(), pins, files, daemon: None };
+        floodwall.configure(config)?;
+        Ok(floodwall)
+    }
+
+    /// Writes another configuration; nothing reads it yet.
+    pub fn configure(&self, config: &Config) -> Result<()> {
+        self.write(&config.toml(&self.end.device, &self.pins(), self.files.path(), METRICS))
+    }
+
+    /// Writes any text as the configuration.
+    pub fn write(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.config(), text)?)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.files.path().join("floodwall.toml")
+    }
+
+    /// Where its links and maps are pinned.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        self.pins.path().join("floodwall")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.files.path().join("log")
+    }
+
+    /// What the daemon has said so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// A command in the server's namespace; it dies with the calling thread.
+    pub fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.end.namespace.command(binary()?);
+        command.args(arguments).stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// A verb of the command line, to its end: `{socket}`, `{pins}` and `{config}` stand for this
+    /// installation's own.
+    pub fn cli(&self, line: &str) -> Result<Output> {
+        let socket = self.files.path().join(filter_user::daemon::SOCKET);
+        let line = line
+            .replace("{socket}", &socket.to_string_lossy())
+            .replace("{pins}", &self.pins().to_string_lossy())
+            .replace("{config}", &self.config().to_string_lossy());
+        Ok(self.command(&line.split_whitespace().collect::<Vec<_>>())?.output()?)
+    }
+
+    /// The same; anything but success is an error with what it said.
+    pub fn succeed(&self, line: &str) -> Result<String> {
+        let output = self.cli(line)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "floodwall {line}: {} {said}", output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Starts the daemon and waits until it says `READY=1`; returns how long that took.
+    pub fn run(&mut self) -> Result<Duration> {
+        let started = Instant::now();
+        let notify = self.spawn()?;
+        notify.set_read_timeout(Some(Duration::from_millis(20)))?;
+        let mut message = [0; 512];
+        loop {
+            if let Ok(len) = notify.recv(&mut message)
+                && message[..len].split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+            {
+                return Ok(started.elapsed());
+            }
+            if let Some(status) = self.daemon.as_mut().and_then(|daemon| daemon.try_wait().ok().flatten()) {
+                self.daemon = None;
+                bail!("floodwall ended: {status}\n{}", self.said());
+            }
+            ensure!(started.elapsed() < READY, "floodwall is not ready:\n{}", self.said());
+        }
+    }
+
+    /// Starts the daemon; what it tells systemd (`sd_notify`) arrives at the socket.
+    fn spawn(&mut self) -> Result<UnixDatagram> {
+        let path = self.files.path().join("notify");
+        let _ = fs::remove_file(&path);
+        let notify = UnixDatagram::bind(&path)?;
+        let log = fs::File::options().append(true).create(true).open(self.log())?;
+        let mut command = self.command(&["run", "--config"])?;
+        command.arg(self.config()).env("NOTIFY_SOCKET", path).stdout(log.try_clone()?).stderr(log);
+        self.daemon = Some(command.spawn().context("start floodwall")?);
+        Ok(notify)
+    }
+
+    /// Sends a signal to the daemon.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let daemon = self.daemon.as_ref().context("floodwall is not running")?;
+        Ok(kill(Pid::from_raw(daemon.id().cast_signed()), signal)?)
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn end(&mut self, signal: Signal) -> Result<()> {
+        self.signal(signal)?;
+        let mut daemon = self.daemon.take().context("floodwall is not running")?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while daemon.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                daemon.kill()?;
+                daemon.wait()?;
+                bail!("floodwall did not end on {signal}:\n{}", self.said());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// The counters as they are pinned; works without a daemon.
+    pub fn pinned(&self) -> Result<Dataplane> {
+        self.end.namespace.run(|| dataplane::open(&self.pins()))
+    }
+
+    /// Packets by reason as they are pinned.
+    pub fn packets(&self, reason: Reason) -> Result<u64> {
+        let dataplane = self.pinned()?;
+        let counts = self.end.namespace.run(|| dataplane.counters())?;
+        Ok(counts.iter().filter(|count| count.reason == reason).map(|count| count.packets).sum())
+    }
+
+    /// One page of the daemon's HTTP server.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let answer = self.end.namespace.run(|| -> Result<String> {
+            let mut socket = TcpStream::connect(("127.0.0.1", METRICS))?;
+            socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+            write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer)?;
+            Ok(answer)
+        })?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Ok(body.to_owned())
+    }
+
+    /// The metrics as they are now.
+    pub fn scrape(&self) -> Result<Metrics> {
+        Metrics::parse(&self.get("/metrics")?)
+    }
+}
+
+impl Drop for Floodwall {
+    fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+/// `FLOODWALL_BIN`, else the binary of the same build as this one.
+fn binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("FLOODWALL_BIN") {
+        return Ok(path.into());
+    }
+    let ours = env::current_exe()?;
+    let found =
+        ours.ancestors().skip(1).take(2).map(|folder| folder.join("floodwall")).find(|path| path.is_file());
+    let folder = ours.parent().unwrap_or(Path::new(".")).display();
+    found.with_context(|| {
+        format!("no floodwall near {folder}: cargo build -p filter-user (same profile) first")
+    })
+}

@@ -1,0 +1,106 @@
+//! The filter as the daemon loaded it: one frame in, its fate and every counter's step out.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::programs::{Xdp, loaded_programs};
+use aya_obj::programs::XdpAttachType;
+use filter_common::reason::{Action, Reason};
+use filter_user::dataplane::{self, Dataplane};
+
+use crate::{
+    config::Config,
+    daemon::Floodwall,
+    pair::{Pair, Wire},
+    testrun::{self, Outcome},
+};
+
+// linux/bpf.h, enum xdp_action
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+const XDP_TX: u32 = 3;
+
+/// A running Floodwall on a quiet interface: the other end of the wire is down.
+#[derive(Debug)]
+pub struct Filter {
+    /// The bed.
+    pub pair: Pair,
+    /// The daemon.
+    pub floodwall: Floodwall,
+    dataplane: Dataplane,
+    program: Xdp,
+    ifindex: u32,
+}
+
+/// Packets and bytes by reason and by whether they were only observed.
+type Counts = BTreeMap<(bool, &'static str), (u64, u64)>;
+
+impl Filter {
+    /// Starts the daemon with that configuration and takes hold of the program on the server's interface.
+    pub fn new(config: &Config) -> Result<Self> {
+        let pair = Pair::new(Wire::Cable)?;
+        let floodwall = Floodwall::start(&pair.server, config)?;
+        pair.client.namespace.ip(&format!("link set {} down", pair.client.device))?;
+        let (dataplane, interface) = pair.server.namespace.run(|| -> Result<_> {
+            let dataplane = dataplane::open(&floodwall.pins())?;
+            let interface = dataplane.interfaces()?.pop().context("no interface")?;
+            Ok((dataplane, interface))
+        })?;
+        let program = program(interface.xdp_program.context("no XDP program")?)?;
+        Ok(Self { pair, floodwall, dataplane, program, ifindex: interface.ifindex })
+    }
+
+    /// Runs one frame through the program and asserts its fate: the action, exactly one counter that moved by
+    /// one packet of that length, and an untouched frame unless it was answered.
+    pub fn expect(&self, what: &str, frame: &[u8], expected: Reason) -> Result<Outcome> {
+        self.judge(frame, expected, false).with_context(|| format!("{what}: expected {expected:?}"))
+    }
+
+    /// The same in observe mode: everything passes, untouched.
+    pub fn expect_observed(&self, what: &str, frame: &[u8], expected: Reason) -> Result<Outcome> {
+        self.judge(frame, expected, true).with_context(|| format!("{what}: expected {expected:?}, observed"))
+    }
+
+    fn judge(&self, frame: &[u8], expected: Reason, observed: bool) -> Result<Outcome> {
+        let before = self.counts()?;
+        let outcome = testrun::xdp(&self.program, &self.pair.server.namespace, self.ifindex, frame)?;
+        let moved = risen(&before, &self.counts()?);
+        let wanted = Counts::from([((observed, expected.label()), (1, frame.len() as u64))]);
+        ensure!(moved == wanted, "counters moved: {moved:?}");
+        let action = if observed { Action::Pass } else { expected.action() };
+        let number = match action {
+            Action::Pass => XDP_PASS,
+            Action::Drop => XDP_DROP,
+            Action::Reply => XDP_TX,
+        };
+        ensure!(outcome.action == number, "XDP action {} instead of {number}", outcome.action);
+        ensure!(
+            action == Action::Reply || outcome.frame == frame,
+            "the frame was changed: {:02x?}",
+            outcome.frame
+        );
+        Ok(outcome)
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let counts = self.pair.server.namespace.run(|| self.dataplane.counters())?;
+        let entry =
+            |count: dataplane::Count| ((count.observed, count.reason.label()), (count.packets, count.bytes));
+        Ok(counts.into_iter().map(entry).collect())
+    }
+}
+
+fn risen(before: &Counts, after: &Counts) -> Counts {
+    let step = |(key, now): (&(bool, &'static str), &(u64, u64))| {
+        let then = before.get(key).copied().unwrap_or_default();
+        (*key, (now.0 - then.0, now.1 - then.1))
+    };
+    after.iter().map(step).filter(|(_, step)| *step != (0, 0)).collect()
+}
+
+/// A handle on a loaded XDP program.
+fn program(id: u32) -> Result<Xdp> {
+    let info =
+        loaded_programs().filter_map(Result::ok).find(|info| info.id() == id).context("no such program")?;
+    Ok(Xdp::from_program_info(info, Cow::Borrowed("floodwall"), XdpAttachType::Interface)?)
+}

@@ -1,0 +1,35 @@
+//! Floodwall's laboratory. The major components are:
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`netns`], [`pair`], [`device`], [`sched`] | two namespaces, the wire between them, who runs where |
+//! | [`lab`], [`flood`] | the attacker and the witnesses: kernel programs of `filter-ebpf/src/bin/lab.rs` |
+//! | [`packet`] | frames, built and read back |
+//! | [`testrun`], [`filter`] | one frame through one loaded program, and every counter's step |
+//! | [`server`], [`client`], [`bulk`], [`latency`] | legitimate traffic |
+//! | [`daemon`], [`config`], [`metrics`] | the real `floodwall`, its configuration, its counters |
+//! | [`stand`] | all of it together |
+//! | [`snmp`] | the stack's own counters |
+//! | [`cleanup`] | what must not outlive us |
+//!
+//! Everything needs root and says so. Nothing has a fixed name, port or path, so that two runs do not meet.
+
+pub mod bulk;
+pub mod cleanup;
+pub mod client;
+pub mod config;
+pub mod daemon;
+pub mod device;
+pub mod filter;
+pub mod flood;
+pub mod lab;
+pub mod latency;
+pub mod metrics;
+pub mod netns;
+pub mod packet;
+pub mod pair;
+pub mod sched;
+pub mod server;
+pub mod snmp;
+pub mod stand;
+pub mod testrun;

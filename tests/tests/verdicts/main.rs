@@ -1,0 +1,46 @@
+//! Verdicts of the loaded program, as the daemon configured it: action, bytes and every counter.
+
+use anyhow::Result;
+use filter_common::reason::Reason;
+use filter_tests::{config::Config, filter::Filter, packet::Packet};
+
+mod bogons;
+mod cookies;
+mod link;
+mod parse;
+mod policy;
+
+/// A case: what it is, the frame, its fate.
+pub(crate) type Fixture = (&'static str, Vec<u8>, Reason);
+
+/// Runs every case.
+pub(crate) fn check(filter: &Filter, fixtures: Vec<Fixture>) -> Result<()> {
+    for (what, frame, expected) in fixtures {
+        filter.expect(what, &frame, expected)?;
+    }
+    Ok(())
+}
+
+/// A packet of no service from a source that nothing speaks against.
+pub(crate) fn plain() -> Packet {
+    filter_tests::packet::ip("8.8.8.8", "192.31.196.2")
+}
+
+/// The same, IPv6.
+pub(crate) fn plain6() -> Packet {
+    filter_tests::packet::ip("2a00:1450::8", "2620:4f:8000::2")
+}
+
+/// Cookies on 80 and 81, whatever the profile; unknown ACKs are refused from the start.
+pub(crate) fn config(profile: &str) -> Config {
+    let mut config = Config::default()
+        .interface(&format!("profile = \"{profile}\""))
+        .service("ports = [\"tcp/80\", \"tcp/81\"]\nsyn = { mode = \"cookie\" }")
+        .cookie("grace = \"0s\"");
+    config.services.push((
+        "limited".into(),
+        "ports = [\"tcp/90\", \"udp/90\"]\nrate = { per_source = \"1/s burst 2\", per_source_syn = \"1/s burst 1\" }".into(),
+    ));
+    config.management = vec!["198.51.100.7/32".into(), "2001:db8:7::/48".into()];
+    config
+}
