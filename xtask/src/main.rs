@@ -1,6 +1,6 @@
 //! The project's tasks, run as `cargo xtask <task>`; one file per task.
 //!
-//! [`setup`] finds or builds the eBPF toolchain, [`demo`] and [`test`] need root, [`ci`] is CI exactly and
+//! [`setup`] finds or builds the eBPF toolchain, [`demo`] and [`mod@test`] need root, [`ci`] is CI exactly and
 //! [`deny`] checks licences and sources. The other modules are what these share.
 
 mod apt;

@@ -130,6 +130,7 @@ fn refused_with_a_hint() {
         ("[cookie]\nsyn_ack = { total = \"0/s\" }", "block everybody", "\"off\""),
         ("[cookie]\nsyn_ack = { total = \"+1/s\" }", "is no rate", "per second"),
         ("[cookie]\nsyn_ack = { total = \"1/s burst 0\" }", "burst of 0", "at least 1"),
+        ("[cookie]\nsyn_ack = { total = \"1000/s burst 10\" }", "too small", "at least 11"),
         ("[cookie]\nsyn_ack = { total = \"1/m burst 61\" }", "more than an hour", "at most 60"),
         ("[limits]\nrecent = 1000000", "no power of two", "524288 and 1048576"),
         ("[limits]\nrecent = 0x10000", "expected a decimal integer", "power of two"),

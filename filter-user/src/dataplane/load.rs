@@ -10,6 +10,7 @@ use aya::{
 use filter_common::{
     abi::{VERSION, name},
     config::Config,
+    state::Table,
 };
 
 use super::{
@@ -34,7 +35,7 @@ pub(super) fn load(
     schema: &Schema,
     paths: &MapPaths,
 ) -> Result<Ebpf> {
-    let config = Config { abi: VERSION, interface: slot, seed, ..*interface.config };
+    let config = Config { abi: VERSION, interface: slot, seed, lines: lines(schema)?, ..*interface.config };
     let mut loader = EbpfLoader::new();
     loader
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
@@ -53,6 +54,17 @@ pub(super) fn load(
         tc(&mut ebpf)?.load().map_err(explain)?;
     }
     Ok(ebpf)
+}
+
+/// Lines of each table, as the data path indexes them.
+fn lines(schema: &Schema) -> Result<[u32; 4]> {
+    let mut lines = [0; 4];
+    for (table, name) in
+        [(Table::Sources, name::SOURCES), (Table::Replies, name::REPLIES), (Table::Recent, name::RECENT)]
+    {
+        lines[table as usize] = schema.get(name)?.entries;
+    }
+    Ok(lines)
 }
 
 /// The XDP program of a loaded object.

@@ -1,6 +1,6 @@
 //! The eBPF toolchain: a rustup toolchain named [`NAME`] whose `bin` holds `rustc`, `cargo` and `bpf-linker`.
 //!
-//! [`ensure`] takes the first that works: one that is linked already, a nightly with its core source and a
+//! [`ensure()`] takes the first that works: one that is linked already, a nightly with its core source and a
 //! bpf-linker (`nightly`), or one unpacked and built privately (`private`). The three programs are small scripts
 //! (`wrappers`), so that neither filter-user's build script nor a person has to set anything.
 

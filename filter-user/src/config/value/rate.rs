@@ -34,6 +34,10 @@ const RATE_MAX: u64 = 10_000_000;
 /// A bucket that takes longer to refill limits nothing that anybody can reason about.
 const REFILL_MAX_SECONDS: u64 = 3600;
 
+/// The data path reads a clock that moves in ticks, 10 ms at the slowest (HZ=100): tokens of one tick that don't fit
+/// into the bucket are lost, and the source gets less than its rate.
+const TICKS_PER_SECOND: u64 = 100;
+
 /// A rate with an optional burst, or "off".
 pub(in crate::config) fn rate() -> Leaf<Option<Rate>> {
     let accepts =
@@ -65,6 +69,13 @@ fn parse_rate(raw: &str) -> Result<Rate, Complaint> {
     let burst = burst.map_or(Some(tokens * 2), digits).ok_or_else(bad)?;
     if burst == 0 {
         return Err(Complaint::new("a burst of 0 would block everybody", "the smallest burst is 1"));
+    }
+    let least = 1 + tokens / (TICKS_PER_SECOND * unit_seconds);
+    if burst < least {
+        let hint = format!(
+            "the kernel's clock may tick every 10 ms: a burst of at least {least} gives the whole rate"
+        );
+        return Err(Complaint::new(format!("a burst of {burst} is too small for this rate"), hint));
     }
     if burst > tokens.saturating_mul(REFILL_MAX_SECONDS / unit_seconds) {
         let hint = format!("at this rate at most {}", tokens * (REFILL_MAX_SECONDS / unit_seconds));
