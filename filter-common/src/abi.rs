@@ -30,9 +30,9 @@ pub mod name {
     pub const REPLIES: &str = "REPLIES";
     /// Array of [`crate::bucket::Line`]: tuples whose cookie was accepted a moment ago.
     pub const RECENT: &str = "RECENT";
-    /// Array with one [`crate::word::Word`]: the bucket of all answers.
+    /// Array of [`crate::word::Word`], index [`crate::state::Total`]: buckets of the whole host.
     pub const TOTAL: &str = "TOTAL";
-    /// Per-CPU array with one `u64`: tokens taken from `TOTAL` and not yet spent.
+    /// Per-CPU array with one `u64`: answers taken from `TOTAL` and not yet spent.
     pub const GRANT: &str = "GRANT";
     /// Array with one [`crate::cookie::Keys`].
     pub const KEYS: &str = "KEYS";

@@ -36,14 +36,19 @@ pub fn take(line: &Line, tag: u64, limit: Limit, now: u64) -> bool {
     true
 }
 
-/// Takes `count` tokens worth `limit.interval` each from a bucket of its own.
+/// Tokens ahead of a full debt that no number of CPUs reaches by charging at once.
+const FOREIGN: u64 = 1024;
+
+/// Takes one token from a bucket of its own.
 ///
 /// Never lets through more than `rate x time + burst`: if another CPU was faster, the charge is added to what
 /// that one left and counts whether or not it is then within the limit.
 #[inline(always)]
 pub fn charge(until: &Word, limit: Limit, now: u64) -> bool {
     let old = until.load();
-    let base = if old > now { old } else { now };
+    // Further ahead than this limit (and CPUs that charge at once) can bring it: a debt made under a slower one.
+    let most = now + 2 * limit.tolerance + FOREIGN * limit.interval;
+    let base = if old > most { now + limit.tolerance } else { old.max(now) };
     if base - now > limit.tolerance {
         return false;
     }
@@ -62,11 +67,11 @@ pub fn mark(line: &Line, tag: u64, until: u64) {
     way.until.store(until);
 }
 
-/// Whether `tag` is marked at `now`.
+/// How long `tag` stays marked from `now` on, nanoseconds; 0 if it is not.
 #[inline(always)]
-pub fn marked(line: &Line, tag: u64, now: u64) -> bool {
+pub fn marked(line: &Line, tag: u64, now: u64) -> u64 {
     let (way, held) = find(line, tag);
-    held && way.until.load() > now
+    if held { way.until.load().saturating_sub(now) } else { 0 }
 }
 
 /// The way that holds `tag`, or else the one that is (or will be) free first.
@@ -84,12 +89,27 @@ fn find(line: &Line, tag: u64) -> (&Way, bool) {
     (oldest, false)
 }
 
-/// Line index and tag of a 64-bit hash, for a table of `lines` lines (a power of two, at most 2^32).
+/// Line index and tag of a 64-bit hash, for a table of `lines` lines (a power of two, at most 2^31).
 #[must_use]
 #[inline(always)]
 pub const fn place(hash: u64, lines: u32) -> (u32, u64) {
-    (hash as u32 & (lines - 1), hash | 1)
+    (hash as u32 & lines.wrapping_sub(1), hash | 1)
 }
+
+/// Like [`place`] for the bucket of `limit`: slow limits have half of the table for themselves.
+///
+/// A stranger's first token on a slow limit is a long claim. In one table with fast limits it would outlast
+/// (and so evict) the debts of sources that are over a fast one.
+#[must_use]
+#[inline(always)]
+pub const fn place_of_limit(hash: u64, lines: u32, limit: Limit) -> (u32, u64) {
+    let half = lines >> 1;
+    let (index, tag) = place(hash, half);
+    (if limit.interval >= SLOW_INTERVAL { index | half } else { index }, tag)
+}
+
+/// Nanoseconds per token from which a limit is slow: 10/s.
+const SLOW_INTERVAL: u64 = 100_000_000;
 
 const _: () = assert!(size_of::<Line>() == 64);
 
@@ -133,12 +153,32 @@ mod tests {
     }
 
     #[test]
+    fn a_debt_under_a_slow_limit_does_not_outlive_it() {
+        let until = Word::new(0);
+        let slow = Limit { interval: 60_000_000_000, tolerance: 59 * 60_000_000_000 };
+        while charge(&until, slow, 1) {}
+        let fast = Limit::per_second(1000, 10);
+        assert!(charge(&until, fast, 1), "as if it had just been spent");
+        assert!(!charge(&until, fast, 1));
+        assert!(charge(&until, fast, 1 + fast.interval));
+    }
+
+    #[test]
+    fn slow_and_fast_limits_share_no_line() {
+        let (slow, fast) = (Limit::per_second(1, 5), Limit::per_second(1000, 5));
+        for hash in (0..10_000_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
+            assert!(place_of_limit(hash, 64, fast).0 < 32);
+            assert!((32..64).contains(&place_of_limit(hash, 64, slow).0));
+        }
+    }
+
+    #[test]
     fn marks_expire() {
         let line = Line::default();
         mark(&line, 9, 100);
-        assert!(marked(&line, 9, 99));
-        assert!(!marked(&line, 9, 100));
-        assert!(!marked(&line, 8, 0));
+        assert_eq!(marked(&line, 9, 98), 2);
+        assert_eq!(marked(&line, 9, 100), 0);
+        assert_eq!(marked(&line, 8, 0), 0);
     }
 
     proptest! {

@@ -169,6 +169,8 @@ pub struct Config {
     pub reply_per_prefix: Limit,
     /// SYN-ACKs in total.
     pub reply_total: Limit,
+    /// ACKs for no connection that reach the stack, which resets them.
+    pub unknown_acks: Limit,
     /// Connected prefixes that are exempt from the bogon check.
     pub connected: [Prefix; MAX_CONNECTED],
     /// Services, from index 1.
@@ -197,6 +199,7 @@ impl Config {
         },
         reply_per_prefix: Limit::NONE,
         reply_total: Limit::NONE,
+        unknown_acks: Limit::NONE,
         connected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_CONNECTED],
         services: [Service { flags: 0, reserved: 0, per_source: Limit::NONE, per_source_syn: Limit::NONE };
             MAX_SERVICES],
@@ -259,7 +262,7 @@ const _: () = {
     assert!(size_of::<Service>() == 40);
     assert!(size_of::<LocalTcp>() == 16);
     assert!(size_of::<Prefix>() == 32);
-    assert!(size_of::<Config>() == 40 + 16 + 16 + 32 + 32 * MAX_CONNECTED + 40 * MAX_SERVICES);
+    assert!(size_of::<Config>() == 40 + 16 + 16 + 48 + 32 * MAX_CONNECTED + 40 * MAX_SERVICES);
 };
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Clients with timestamps carry a 53-bit MAC, others 27 bits. Two keyed hashes make it:
 //! `inner = SipHash-2-4(mask key, tuple, client ISN)` masks the clear bits, so that an attacker can't choose
 //! them, and `SipHash-2-4(mac key, inner, epoch, MSS index, options, family)` is the MAC.
+//! Our own window scale is in the MAC, too.
 //! A window scale of 15 stands for "none" (RFC 7323 allows 0 to 14).
 
 use crate::{
@@ -142,13 +143,16 @@ pub struct Cookie {
 }
 
 /// Makes the cookie for `packet`, a SYN, with the current slot of `keys`.
+///
+/// `own_scale` is the window scale shift that we announce. It is part of the MAC: a host (or a later
+/// configuration) with another one must not take the connection over and misread its windows.
 #[must_use]
 #[inline(always)]
-pub fn encode(keys: &Keys, packet: &Packet, client_isn: u32, memory: &Memory) -> Cookie {
+pub fn encode(keys: &Keys, packet: &Packet, client_isn: u32, own_scale: u8, memory: &Memory) -> Cookie {
     let epoch = keys.current & 3;
     let slot = keys.slot(epoch);
     let inner = inner(slot.mask, packet, client_isn);
-    let mac = mac(slot.mac, inner, epoch as u32, memory, packet.is_v6);
+    let mac = mac(slot.mac, inner, epoch as u32 | (own_scale as u32) << 3, memory, packet.is_v6);
     let isn =
         (mac as u32) << 5 | ((epoch as u32) << 3 | memory.mss_index as u32) ^ (inner as u32 & ISN_CLEAR);
     let tsval = ((mac >> 32) as u32) << 6 | memory.option_bits() ^ ((inner >> 32) as u32 & TS_CLEAR);
@@ -166,13 +170,15 @@ pub fn decode(
     now: u64,
     packet: &Packet,
     client_isn: u32,
+    own_scale: u8,
     cookie: Cookie,
     timestamps: bool,
 ) -> Option<Memory> {
+    let attempt = Attempt { now, own_scale, cookie, timestamps, is_v6: packet.is_v6 };
     let current = keys.current;
     let newest = keys.slot(current);
     let hash = inner(newest.mask, packet, client_isn);
-    let memory = check(newest, current, now, hash, cookie, timestamps, packet.is_v6);
+    let memory = attempt.check(newest, current, hash);
     if memory.is_some() {
         return memory;
     }
@@ -180,30 +186,33 @@ pub fn decode(
     let previous = keys.slot(epoch);
     let same_master = previous.mask == newest.mask;
     let hash = if same_master { hash } else { inner(previous.mask, packet, client_isn) };
-    check(previous, epoch, now, hash, cookie, timestamps, packet.is_v6)
+    attempt.check(previous, epoch, hash)
 }
 
-/// What the cookie remembers if it was made in `epoch` with `slot`; the epoch's two bits are looked at first,
-/// so that of two slots with one master only one costs a MAC.
-#[inline(always)]
-fn check(
-    slot: &Slot,
-    epoch: u64,
+/// An ACK that may carry a cookie.
+struct Attempt {
     now: u64,
-    inner: u64,
+    own_scale: u8,
     cookie: Cookie,
     timestamps: bool,
     is_v6: bool,
-) -> Option<Memory> {
-    let epoch = epoch as u32 & 3;
-    if clear_isn(cookie, inner) >> 3 != epoch || now >= slot.accept_until {
-        return None;
+}
+
+impl Attempt {
+    /// What the cookie remembers if it was made in `epoch` with `slot`; the epoch's two bits are looked at first,
+    /// so that of two slots with one master only one costs a MAC.
+    #[inline(always)]
+    fn check(&self, slot: &Slot, epoch: u64, inner: u64) -> Option<Memory> {
+        let epoch = epoch as u32 & 3;
+        if clear_isn(self.cookie, inner) >> 3 != epoch || self.now >= slot.accept_until {
+            return None;
+        }
+        let memory = remember(self.cookie, inner, self.timestamps);
+        let mac = mac(slot.mac, inner, epoch | (self.own_scale as u32) << 3, &memory, self.is_v6);
+        let isn_holds = (mac as u32) << 5 == self.cookie.isn & !ISN_CLEAR;
+        let ts_holds = !self.timestamps || ((mac >> 32) as u32) << 6 == self.cookie.tsval & !TS_CLEAR;
+        (isn_holds && ts_holds).then_some(memory)
     }
-    let memory = remember(cookie, inner, timestamps);
-    let mac = mac(slot.mac, inner, epoch, &memory, is_v6);
-    let isn_holds = (mac as u32) << 5 == cookie.isn & !ISN_CLEAR;
-    let ts_holds = !timestamps || ((mac >> 32) as u32) << 6 == cookie.tsval & !TS_CLEAR;
-    (isn_holds && ts_holds).then_some(memory)
 }
 
 #[inline(always)]
@@ -236,8 +245,8 @@ fn inner(key: Key, packet: &Packet, client_isn: u32) -> u64 {
 }
 
 #[inline(always)]
-fn mac(key: Key, inner: u64, epoch: u32, memory: &Memory, is_v6: bool) -> u64 {
-    let meaning = epoch
+fn mac(key: Key, inner: u64, epoch_and_scale: u32, memory: &Memory, is_v6: bool) -> u64 {
+    let meaning = epoch_and_scale
         | (memory.mss_index as u32) << 8
         | memory.option_bits() << 16
         | (memory.timestamps as u32) << 24

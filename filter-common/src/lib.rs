@@ -22,6 +22,10 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![deny(unsafe_code)]
 
+// Addresses are combined into 64-bit words the little-endian way, in hashes and in the kernel's socket tuple.
+#[cfg(target_endian = "big")]
+compile_error!("big-endian machines are not supported yet");
+
 pub mod abi;
 pub mod bogon;
 pub mod bucket;

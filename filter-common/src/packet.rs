@@ -32,6 +32,13 @@ impl Address {
         self.0[3]
     }
 
+    /// Whether this is the v4-mapped form of an IPv4 address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_v4_mapped(&self) -> bool {
+        self.0[0] == 0 && self.0[1] == 0 && self.0[2] == 0xffff_u32.to_be()
+    }
+
     /// The two halves as they lie in memory.
     #[must_use]
     #[inline(always)]
@@ -112,6 +119,8 @@ pub struct Packet {
     pub ttl: u8,
     /// ICMP type; 0 for other protocols.
     pub icmp_type: u8,
+    /// ICMP code; 0 for other protocols.
+    pub icmp_code: u8,
     /// Part of a fragmented packet.
     pub fragment: Fragment,
     /// Sent to an Ethernet group address (multicast, broadcast).
@@ -197,6 +206,7 @@ fn ipv4(cursor: &mut Cursor<'_>, l3: u16) -> Parsed<Packet> {
         protocol: header.protocol,
         ttl: header.ttl,
         icmp_type: 0,
+        icmp_code: 0,
         fragment: fragment(bits & 0x1fff, bits & 0x2000 != 0),
         to_group: false,
     };
@@ -235,6 +245,7 @@ fn ipv6(cursor: &mut Cursor<'_>, l3: u16) -> Parsed<Packet> {
         protocol: chain.next,
         ttl: header.hop_limit,
         icmp_type: 0,
+        icmp_code: 0,
         fragment: chain.fragment,
         to_group: false,
     };
@@ -294,8 +305,8 @@ fn transport(cursor: &mut Cursor<'_>, mut packet: Packet, length: u16) -> Parsed
     match packet.protocol {
         protocol::TCP => tcp(cursor, &mut packet, length)?,
         protocol::UDP => udp(cursor, &mut packet, length)?,
-        protocol::ICMP if !packet.is_v6 => packet.icmp_type = icmp(cursor, length)?,
-        protocol::ICMPV6 if packet.is_v6 => packet.icmp_type = icmp(cursor, length)?,
+        protocol::ICMP if !packet.is_v6 => icmp(cursor, &mut packet, length)?,
+        protocol::ICMPV6 if packet.is_v6 => icmp(cursor, &mut packet, length)?,
         _ => {}
     }
     Continue(packet)
@@ -336,9 +347,12 @@ fn udp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> 
 }
 
 #[inline(always)]
-fn icmp(cursor: &mut Cursor<'_>, length: u16) -> Parsed<u8> {
+fn icmp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> {
     match cursor.peek::<[u8; 4]>() {
-        Some([kind, ..]) if length >= 4 => Continue(kind),
+        Some([kind, code, ..]) if length >= 4 => {
+            (packet.icmp_type, packet.icmp_code) = (kind, code);
+            Continue(())
+        }
         _ => Break(Reason::IcmpTruncated),
     }
 }

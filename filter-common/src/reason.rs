@@ -77,6 +77,8 @@ reasons! {
     13 RecentHandshake Pass "recent_handshake" "Data right behind an accepted cookie, before the stack has its socket.";
     14 CookieGrace Pass "cookie_grace" "An unknown ACK shortly after cookies were armed: the stack may know it.";
 
+    15 UnknownAck Pass "unknown_ack" "An ACK for no connection of this host, within the budget for which the stack sends resets.";
+
     16 EthernetTruncated Drop "ethernet_truncated" "Shorter than an Ethernet header and its VLAN tags.";
     17 VlanDepth Drop "vlan_depth" "More than two VLAN tags.";
     18 Ipv4Truncated Drop "ipv4_truncated" "Shorter than its IPv4 header says.";
@@ -94,6 +96,7 @@ reasons! {
     34 TcpFlags Drop "tcp_flags" "A combination of TCP flags that no TCP sends: NULL, Xmas, SYN+FIN, SYN+RST, FIN without ACK.";
     35 PortZero Drop "port_zero" "Port 0.";
     36 SynFragmented Drop "syn_fragmented" "A fragmented SYN.";
+    37 OwnSource Drop "own_source" "A SYN from outside with an address of this host as its source.";
 
     40 SourceRate Drop "source_rate" "Over the service's packet rate per source.";
     41 SourceSynRate Drop "source_syn_rate" "Over the service's SYN rate per source.";

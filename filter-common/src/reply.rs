@@ -86,7 +86,9 @@ fn shift<F: Frame, const TAGS: usize>(frame: &mut F, cut: u16, length: u16) -> b
     let (Some(addresses), Some(tags)) = (cursor.read::<[[u8; 6]; 2]>(), cursor.read::<[u8; TAGS]>()) else {
         return false;
     };
-    if !frame.resize(cut, length) {
+    let rest = frame.cursor().len() as u16 - cut;
+    let target = if length < MIN_FRAME { MIN_FRAME } else { length };
+    if !frame.resize(cut, if rest < target { rest } else { target }) {
         return false;
     }
     let mut writer = frame.writer();

@@ -20,6 +20,19 @@ pub enum Table {
     Recent = 2,
 }
 
+/// Buckets of the whole host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Total {
+    /// SYN-ACKs.
+    Replies = 0,
+    /// ACKs for no connection.
+    UnknownAcks = 1,
+}
+
+/// Entries of the map `TOTAL`.
+pub const TOTALS: usize = 2;
+
 /// Which socket a TCP packet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Socket {
@@ -59,8 +72,17 @@ pub trait State {
     /// The line of `table` at `index`, which is below the table's number of lines.
     fn line(&self, table: Table, index: u32) -> Option<&Line>;
 
-    /// Takes one answer from the host's total.
-    fn take_total(&self, limit: Limit, now: u64) -> bool;
+    /// Takes a token from the bucket of a source; the words are its key.
+    fn take(&self, words: [u64; 2], limit: Limit, now: u64) -> bool;
+
+    /// How long the tuple with that hash stays marked as just established, nanoseconds.
+    fn marked(&self, hash: u64, now: u64) -> u64;
+
+    /// Marks the tuple with that hash until then.
+    fn mark(&self, hash: u64, until: u64);
+
+    /// Takes one token from a bucket of the whole host.
+    fn take_total(&self, total: Total, limit: Limit, now: u64) -> bool;
 
     /// The cookie secrets.
     fn keys(&self) -> Option<&Keys>;

@@ -14,7 +14,11 @@ use crate::{
     frame::Frame,
     options::{self, TcpOptions},
     packet::{Address, Packet},
-    state::{Socket, State, Table},
+    stages::{
+        ack::{mark_in, marked_in},
+        limit::take_from,
+    },
+    state::{Socket, State, TOTALS, Table, Total},
     word::Word,
 };
 
@@ -44,7 +48,7 @@ pub struct World {
     /// Ports stepped down.
     pub stepped_down: RefCell<HashMap<u16, StepDown>>,
     tables: [Vec<Line>; 3],
-    total: Word,
+    totals: [Word; TOTALS],
 }
 
 impl Default for World {
@@ -79,7 +83,7 @@ impl World {
             keys: Keys::default(),
             stepped_down: RefCell::default(),
             tables: [table(), table(), table()],
-            total: Word::new(0),
+            totals: [Word::new(0), Word::new(0)],
         }
     }
 
@@ -151,8 +155,20 @@ impl State for World {
         self.tables[table as usize].get(index as usize)
     }
 
-    fn take_total(&self, limit: Limit, now: u64) -> bool {
-        charge(&self.total, limit, now)
+    fn take(&self, words: [u64; 2], limit: Limit, now: u64) -> bool {
+        take_from(self, words, limit, now)
+    }
+
+    fn marked(&self, hash: u64, now: u64) -> u64 {
+        marked_in(self, hash, now)
+    }
+
+    fn mark(&self, hash: u64, until: u64) {
+        mark_in(self, hash, until);
+    }
+
+    fn take_total(&self, total: Total, limit: Limit, now: u64) -> bool {
+        charge(&self.totals[total as usize], limit, now)
     }
 
     fn keys(&self) -> Option<&Keys> {

@@ -15,7 +15,9 @@ use filter_common::{
     config::{Config, Limit, Ports, Summary},
     cookie::Keys,
     packet::{Address, Packet},
-    state::{Socket, State, Table},
+    stages::{ack, limit},
+    state::{Socket, State, Table, Total},
+    word::Word,
 };
 
 use crate::maps;
@@ -90,23 +92,28 @@ impl<C: EbpfContext> State for Kernel<C> {
         }
     }
 
-    /// Each CPU takes [`GRANT_SIZE`] tokens at a time from the shared bucket.
     #[inline(always)]
-    fn take_total(&self, limit: Limit, now: u64) -> bool {
-        let (Some(total), Some(grant)) = (maps::TOTAL.get(0), maps::GRANT.get_ptr_mut(0)) else {
-            return true;
-        };
-        // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
-        let grant = unsafe { &mut *grant };
-        if *grant == 0 {
-            let batch = Limit { interval: limit.interval * GRANT_SIZE, tolerance: limit.tolerance };
-            if !charge(total, batch, now) {
-                return false;
-            }
-            *grant = GRANT_SIZE;
+    fn take(&self, words: [u64; 2], limit: Limit, now: u64) -> bool {
+        take_token(words[0], words[1], limit.interval, limit.tolerance, now) != 0
+    }
+
+    #[inline(always)]
+    fn marked(&self, hash: u64, now: u64) -> u64 {
+        marked(hash, now)
+    }
+
+    #[inline(always)]
+    fn mark(&self, hash: u64, until: u64) {
+        mark(hash, until);
+    }
+
+    #[inline(always)]
+    fn take_total(&self, total: Total, limit: Limit, now: u64) -> bool {
+        let Some(word) = maps::TOTAL.get(total as u32) else { return true };
+        match total {
+            Total::Replies => take_in_batches(word, limit, now),
+            Total::UnknownAcks => charge(word, limit, now),
         }
-        *grant -= 1;
-        true
     }
 
     #[inline(always)]
@@ -122,10 +129,65 @@ impl<C: EbpfContext> State for Kernel<C> {
     #[inline(always)]
     fn step_down(&self, port: u16, why: StepDown) {
         if let Some(ports) = maps::STEP_DOWN.get_ptr_mut(0) {
-            // SAFETY: a byte of a map value; any CPU may write it.
-            unsafe { (*ports).0[port as usize] = why as u8 };
+            // SAFETY: a byte of a map value; any CPU may write it. Most find it written: the line stays shared.
+            unsafe {
+                if (*ports).0[port as usize] != why as u8 {
+                    (*ports).0[port as usize] = why as u8;
+                }
+            }
         }
     }
+}
+
+/// Verified once, by itself: inlined, each way to a limit would be followed through all that is in here.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn take_token(first: u64, second: u64, interval: u64, tolerance: u64, now: u64) -> i32 {
+    limit::take_from(&Kernel::new(NoContext), [first, second], Limit { interval, tolerance }, now) as i32
+}
+
+/// As above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn marked(hash: u64, now: u64) -> u64 {
+    ack::marked_in(&Kernel::new(NoContext), hash, now)
+}
+
+/// As above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn mark(hash: u64, until: u64) -> i32 {
+    ack::mark_in(&Kernel::new(NoContext), hash, until);
+    0
+}
+
+/// For functions that need maps only.
+struct NoContext;
+
+impl EbpfContext for NoContext {
+    fn as_ptr(&self) -> *mut core::ffi::c_void {
+        core::ptr::null_mut()
+    }
+}
+
+/// Each CPU takes [`GRANT_SIZE`] tokens at a time from the shared bucket, if that is deep enough.
+#[inline(always)]
+fn take_in_batches(total: &Word, limit: Limit, now: u64) -> bool {
+    let batch = Limit { interval: limit.interval * GRANT_SIZE, tolerance: limit.tolerance };
+    if batch.interval > limit.tolerance {
+        return charge(total, limit, now);
+    }
+    let Some(grant) = maps::GRANT.get_ptr_mut(0) else { return true };
+    // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
+    let grant = unsafe { &mut *grant };
+    if *grant == 0 {
+        if !charge(total, batch, now) {
+            return false;
+        }
+        *grant = GRANT_SIZE;
+    }
+    *grant -= 1;
+    true
 }
 
 /// A socket that the kernel has lent us until it is dropped.

@@ -10,6 +10,7 @@ use filter_common::{
     bucket::Line,
     config::{Config, Ports, Summary},
     cookie::Keys,
+    state::TOTALS,
     word::Word,
 };
 
@@ -30,7 +31,7 @@ pub(crate) static REPLIES: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static RECENT: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
 #[btf_map]
-pub(crate) static TOTAL: Array<Word, 1> = Array::new();
+pub(crate) static TOTAL: Array<Word, TOTALS> = Array::new();
 #[btf_map]
 pub(crate) static GRANT: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map]

@@ -93,6 +93,9 @@ extern "C" fn tc_tcp_options(context: *mut __sk_buff, offset: u32, length: u32, 
     0
 }
 
+/// `-EINVAL`
+const EINVAL: i32 = -22;
+
 /// Bytes of headers that are read at most, so that they are made linear together.
 const HEADERS: usize = 256;
 
@@ -132,10 +135,7 @@ fn take_over(context: &TcContext, kernel: &Kernel<TcContext>, meta: Option<TcpRe
         return;
     };
     let Some(attrs) = meta.or_else(|| ack::decode(&frame, &packet, kernel)) else { return };
-    let outcome = assign(context, &packet, &attrs);
-    if outcome == HandOver::Refused {
-        kernel.step_down(packet.ports.destination, StepDown::Refused);
-    }
+    let outcome = assign(context, kernel, &packet, &attrs);
     count(outcome);
 }
 
@@ -156,7 +156,7 @@ fn linear(skb: *mut __sk_buff) -> TcFrame {
 
 /// Gives the packet to the listener with everything that the handshake negotiated.
 #[inline(always)]
-fn assign(context: &TcContext, packet: &Packet, attrs: &TcpReqAttrs) -> HandOver {
+fn assign(context: &TcContext, kernel: &Kernel<TcContext>, packet: &Packet, attrs: &TcpReqAttrs) -> HandOver {
     let Some(socket) = Held::find(context, packet) else { return HandOver::NoListener };
     if !socket.is_listener() {
         return HandOver::Known;
@@ -171,6 +171,10 @@ fn assign(context: &TcContext, packet: &Packet, attrs: &TcpReqAttrs) -> HandOver
     };
     if error == 0 {
         return HandOver::Ok;
+    }
+    // Out of memory is no property of the port; a listener of a kind that can't take over cookies is.
+    if error == EINVAL {
+        kernel.step_down(packet.ports.destination, StepDown::Refused);
     }
     warn!(context, "port {}: the kernel refused a hand-over: error {}", packet.ports.destination, error);
     HandOver::Refused

@@ -6,6 +6,7 @@ use std::{
     io::Write as _,
     net::UdpSocket,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -73,16 +74,27 @@ pub fn index(device: &str) -> Result<u32> {
 }
 
 /// Gives the device's NAPI kernel threads of their own.
+pub fn threaded_napi(device: &str) -> Result<()> {
+    set(device, "threaded", "1")
+}
+
+/// Makes the device collect what it receives for that long before the stack hears of it.
+pub fn coalesce(device: &str, time: Duration) -> Result<()> {
+    set(device, "gro_flush_timeout", &time.as_nanos().to_string())?;
+    set(device, "napi_defer_hard_irqs", "100")
+}
+
+/// Writes a setting below `/sys/class/net`.
 ///
 /// sysfs shows the namespace of whoever mounted it: a mount that nobody else sees is made for one write.
-pub fn threaded_napi(device: &str) -> Result<()> {
+fn set(device: &str, name: &str, value: &str) -> Result<()> {
     let mount = sysfs().context("mount sysfs for this namespace")?;
-    let path = CString::new(format!("class/net/{device}/threaded"))?;
+    let path = CString::new(format!("class/net/{device}/{name}"))?;
     // SAFETY: a string with its end; the descriptor is ours and open.
     let file = unsafe { libc::openat(mount.as_raw_fd(), path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
     let file = Errno::result(file).with_context(|| format!("open {}", path.to_string_lossy()))?;
     // SAFETY: just opened, owned by nobody else.
-    Ok(unsafe { File::from_raw_fd(file) }.write_all(b"1")?)
+    Ok(unsafe { File::from_raw_fd(file) }.write_all(value.as_bytes())?)
 }
 
 /// A detached mount of sysfs (Linux 5.2).

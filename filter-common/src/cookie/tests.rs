@@ -9,6 +9,8 @@ use crate::{
 
 const SECOND: u64 = 1_000_000_000;
 const PERIOD: u64 = 64 * SECOND;
+/// Our own window scale.
+const SCALE: u8 = 7;
 
 /// Keys in their `current`-th epoch, which began at `start`, as the daemon writes them.
 fn keys(current: u64, start: u64) -> Keys {
@@ -46,15 +48,15 @@ proptest! {
     #[test]
     fn round_trip(memory in memory(), is_v6: bool, isn: u32, current: u64) {
         let (keys, packet) = (keys(current, 100 * SECOND), packet(is_v6));
-        let cookie = encode(&keys, &packet, isn, &memory);
-        let found = decode(&keys, 101 * SECOND, &packet, isn, cookie, memory.timestamps);
+        let cookie = encode(&keys, &packet, isn, SCALE, &memory);
+        let found = decode(&keys, 101 * SECOND, &packet, isn, SCALE, cookie, memory.timestamps);
         prop_assert_eq!(found, Some(memory));
     }
 
     #[test]
     fn one_changed_bit_is_refused(memory in memory(), is_v6: bool, isn: u32, bit in 0_u32..64) {
         let (keys, packet) = (keys(7, 100 * SECOND), packet(is_v6));
-        let mut cookie = encode(&keys, &packet, isn, &memory);
+        let mut cookie = encode(&keys, &packet, isn, SCALE, &memory);
         if bit < 32 {
             cookie.isn ^= 1 << bit;
         } else if memory.timestamps {
@@ -62,7 +64,7 @@ proptest! {
         } else {
             return Ok(());
         }
-        prop_assert_eq!(decode(&keys, 101 * SECOND, &packet, isn, cookie, memory.timestamps), None);
+        prop_assert_eq!(decode(&keys, 101 * SECOND, &packet, isn, SCALE, cookie, memory.timestamps), None);
     }
 
     #[test]
@@ -70,11 +72,11 @@ proptest! {
         let (keys, packet) = (keys(7, 100 * SECOND), packet(false));
         prop_assume!(isn != other && port != packet.ports.source);
         let memory = Memory { mss_index: 6, scale: 7, sack: true, ecn: false, timestamps: true };
-        let cookie = encode(&keys, &packet, isn, &memory);
-        prop_assert_eq!(decode(&keys, 101 * SECOND, &packet, other, cookie, true), None);
+        let cookie = encode(&keys, &packet, isn, SCALE, &memory);
+        prop_assert_eq!(decode(&keys, 101 * SECOND, &packet, other, SCALE, cookie, true), None);
         let mut moved = packet;
         moved.ports.source = port;
-        prop_assert_eq!(decode(&keys, 101 * SECOND, &moved, isn, cookie, true), None);
+        prop_assert_eq!(decode(&keys, 101 * SECOND, &moved, isn, SCALE, cookie, true), None);
     }
 }
 
@@ -82,9 +84,9 @@ proptest! {
 fn two_epochs_are_accepted_and_no_third() {
     let packet = packet(false);
     let memory = Memory { mss_index: 6, scale: 7, sack: true, ecn: true, timestamps: true };
-    let cookie = encode(&keys(5, 0), &packet, 1, &memory);
+    let cookie = encode(&keys(5, 0), &packet, 1, SCALE, &memory);
     let after = |rotations: u64, now| {
-        decode(&keys(5 + rotations, rotations * PERIOD), now, &packet, 1, cookie, true).is_some()
+        decode(&keys(5 + rotations, rotations * PERIOD), now, &packet, 1, SCALE, cookie, true).is_some()
     };
     assert!(after(0, PERIOD - 1));
     assert!(after(1, PERIOD + 1));
@@ -95,8 +97,8 @@ fn two_epochs_are_accepted_and_no_third() {
 fn accepted_until_the_last_nanosecond() {
     let (keys, packet) = (keys(5, 0), packet(true));
     let memory = Memory { mss_index: 1, scale: NO_SCALE, sack: false, ecn: false, timestamps: false };
-    let cookie = encode(&keys, &packet, 9, &memory);
-    let at = |now| decode(&keys, now, &packet, 9, cookie, false);
+    let cookie = encode(&keys, &packet, 9, SCALE, &memory);
+    let at = |now| decode(&keys, now, &packet, 9, SCALE, cookie, false);
     assert_eq!(at(2 * PERIOD - SECOND), Some(memory), "one second before");
     assert_eq!(at(2 * PERIOD - 1), Some(memory));
     assert_eq!(at(2 * PERIOD), None);
@@ -107,10 +109,21 @@ fn a_new_master_still_accepts_the_old_ones_epoch() {
     let packet = packet(false);
     let memory = Memory { mss_index: 6, scale: 7, sack: true, ecn: false, timestamps: true };
     let mut keys = keys(5, 0);
-    let cookie = encode(&keys, &packet, 1, &memory);
+    let cookie = encode(&keys, &packet, 1, SCALE, &memory);
     keys.slots[2] = Slot { mask: [77, 78], mac: [9, 9], ..keys.slots[1] };
     keys.current = 6;
-    assert_eq!(decode(&keys, 1, &packet, 1, cookie, true), Some(memory));
+    assert_eq!(decode(&keys, 1, &packet, 1, SCALE, cookie, true), Some(memory));
+}
+
+#[test]
+fn a_host_with_another_window_scale_refuses() {
+    let (keys, packet) = (keys(5, 0), packet(false));
+    let memory = Memory { mss_index: 6, scale: 7, sack: true, ecn: false, timestamps: true };
+    let cookie = encode(&keys, &packet, 1, SCALE, &memory);
+    for scale in 0..=14 {
+        let found = decode(&keys, 1, &packet, 1, scale, cookie, true);
+        assert_eq!(found.is_some(), scale == SCALE, "{scale}");
+    }
 }
 
 #[test]
@@ -119,8 +132,8 @@ fn an_empty_slot_neither_issues_nor_accepts() {
     assert!(!keys.issuing(0));
     let packet = packet(false);
     let memory = Memory { mss_index: 0, scale: NO_SCALE, sack: false, ecn: false, timestamps: false };
-    let cookie = encode(&keys, &packet, 1, &memory);
-    assert_eq!(decode(&keys, 0, &packet, 1, cookie, false), None);
+    let cookie = encode(&keys, &packet, 1, SCALE, &memory);
+    assert_eq!(decode(&keys, 0, &packet, 1, SCALE, cookie, false), None);
 }
 
 #[test]
@@ -129,7 +142,7 @@ fn guessing_does_not_pay() {
     let hits = (0..1_000_000_u32)
         .filter(|i| {
             let guess = Cookie { isn: i.wrapping_mul(0x9e37_79b1), tsval: 0 };
-            decode(&keys, 1, &packet, 1, guess, false).is_some()
+            decode(&keys, 1, &packet, 1, SCALE, guess, false).is_some()
         })
         .count();
     // 27 bits, and half of the 32 masked values name an accepted epoch: 2^-28 per guess.

@@ -15,7 +15,7 @@ use crate::{
 
 pub mod ack;
 mod fragment;
-mod limit;
+pub mod limit;
 mod link;
 mod management;
 mod service;

@@ -35,10 +35,17 @@ pub(super) fn check<F: Frame, S: State>(
     Break(answer(frame, packet, keys, state))
 }
 
+/// Offset of the IP header behind one VLAN tag.
+pub(super) const MAX_L3: u16 = 18;
+
 /// Whether this SYN is one that a cookie may answer; everything else is the stack's.
 #[inline(always)]
 fn may_answer<'a, S: State>(packet: &Packet, state: &'a S) -> core::ops::ControlFlow<Reason, &'a Keys> {
     let keys = issuing(state)?;
+    // tc ingress sees the inner tag as the packet's protocol, and the kernel refuses the hand-over.
+    if packet.l3 > MAX_L3 {
+        return Break(Reason::CookieUnavailable);
+    }
     // TCP is unicast: "An incoming SYN ... addressed to a broadcast or multicast address MUST be silently
     // discarded" (RFC 9293 3.9.2.3, MUST-57); the stack does it.
     if packet.to_group {
@@ -61,25 +68,27 @@ pub(super) fn issuing<S: State>(state: &S) -> core::ops::ControlFlow<Reason, &Ke
 #[inline(always)]
 fn listening<S: State>(packet: &Packet, state: &S) -> Verdict {
     match state.socket(packet) {
-        Socket::None => Break(Reason::NoListener),
-        Socket::Connection => Break(Reason::TupleInUse),
-        listener => takes_cookies(listener, packet, state),
+        Socket::None => return Break(Reason::NoListener),
+        Socket::Connection => return Break(Reason::TupleInUse),
+        listener => takes_cookies(listener, packet, state)?,
     }
+    if state.is_stepped_down(packet.ports.destination) {
+        return Break(Reason::SteppedDown);
+    }
+    // An answer to ourselves would come back as a SYN-ACK for no connection.
+    if state.is_local(&packet.source) { Break(Reason::OwnSource) } else { Continue(()) }
 }
 
 /// What stands against cookies although somebody listens.
 #[inline(always)]
 pub(super) fn takes_cookies<S: State>(listener: Socket, packet: &Packet, state: &S) -> Verdict {
-    // A wildcard listener is found for forwarded packets, too.
-    if !state.is_local(&packet.destination) {
+    // A wildcard listener is found for forwarded packets, too; and no IPv6 packet is for a v4-mapped address.
+    if (packet.is_v6 && packet.destination.is_v4_mapped()) || !state.is_local(&packet.destination) {
         return Break(Reason::NotLocal);
     }
     if listener == Socket::MptcpListener {
         state.step_down(packet.ports.destination, StepDown::Mptcp);
         return Break(Reason::ListenerMptcp);
-    }
-    if state.is_stepped_down(packet.ports.destination) {
-        return Break(Reason::SteppedDown);
     }
     Continue(())
 }
@@ -89,7 +98,7 @@ fn answer<F: Frame, S: State>(frame: &mut F, packet: &Packet, keys: &Keys, state
     let local = &state.config().tcp;
     let options = reply::negotiate(&frame.options(packet), local);
     let memory = Memory::of(&options, packet.is_v6, wants_ecn(packet) && local.flags & tcp::ECN != 0);
-    let cookie = cookie::encode(keys, packet, packet.tcp.sequence, &memory);
+    let cookie = cookie::encode(keys, packet, packet.tcp.sequence, local.window_scale, &memory);
     let answer = SynAck { cookie, memory, echo: options.tsval };
     if reply::syn_ack(frame, packet, local, &answer) { Reason::CookieSent } else { Reason::ReplyFailed }
 }

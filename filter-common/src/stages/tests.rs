@@ -106,10 +106,27 @@ fn data_right_behind_the_ack_passes() {
     let (_, reply) = fate(&world, syn.bytes());
     let mut data = ack(&syn, &reply.bytes);
     assert_eq!(reason(&world, &data), Reason::CookieAccepted);
+    assert_eq!(reason(&world, &data), Reason::RecentHandshake, "not handed over twice");
+    world.advance(10_000_000);
+    assert_eq!(reason(&world, &data), Reason::CookieAccepted, "a retransmission may be what arrives first");
     data.header.sequence_number = data.header.sequence_number.wrapping_add(1448);
     assert_eq!(reason(&world, &data), Reason::RecentHandshake);
     world.advance(3_000_000_000);
     assert_eq!(reason(&world, &data), Reason::CookieInvalid, "only for a moment");
+}
+
+#[test]
+fn tc_decodes_a_cookie_once() {
+    let world = world();
+    let syn = Tcp::syn(CLIENT, SERVER).options(&linux_options());
+    let (_, reply) = fate(&world, syn.bytes());
+    let frame = Bytes::from(ack(&syn, &reply.bytes).bytes());
+    let Continue(packet) = parse(frame.cursor()) else { panic!("well-formed") };
+    let attrs = ack::decode(&frame, &packet, &world).expect("a valid cookie");
+    assert_eq!(attrs.mss, 1460);
+    assert_eq!(ack::decode(&frame, &packet, &world), None, "data in the same poll");
+    world.advance(10_000_000);
+    assert!(ack::decode(&frame, &packet, &world).is_some(), "a retransmission");
 }
 
 #[test]
@@ -118,6 +135,9 @@ fn unknown_acks_end_here() {
     let mut stray = Tcp::syn(CLIENT, SERVER);
     (stray.header.syn, stray.header.ack) = (false, true);
     assert_eq!(reason(&world, &stray), Reason::CookieInvalid);
+    world.config.unknown_acks = Limit::per_second(10, 1);
+    assert_eq!(reason(&world, &stray), Reason::UnknownAck);
+    assert_eq!(reason(&world, &stray), Reason::CookieInvalid, "the budget is spent");
     world.keys.grace_until = world.clock.get() + 1;
     assert_eq!(reason(&world, &stray), Reason::CookieGrace);
     world.connections.insert((40_000, 80));
@@ -141,6 +161,53 @@ fn syns_that_are_the_stacks() {
     check(&|w| w.advance(64_000_000_000), Reason::CookieUnavailable);
     check(&|w| w.config.services[1] = Service::default(), Reason::Pass);
     check(&|w| w.ports.tcp[80] = 0, Reason::Pass);
+}
+
+#[test]
+fn cookies_are_honoured_after_their_key_stopped_issuing() {
+    let world = world();
+    let syn = Tcp::syn(CLIENT, SERVER).options(&linux_options());
+    world.advance(63_999_999_999);
+    let (_, reply) = fate(&world, syn.bytes());
+    world.advance(2);
+    assert_eq!(reason(&world, &ack(&syn, &reply.bytes)), Reason::CookieAccepted);
+    world.step_down(80, StepDown::Refused);
+    world.advance(20_000_000);
+    assert_eq!(reason(&world, &ack(&syn, &reply.bytes)), Reason::CookieAccepted, "stepped down meanwhile");
+    assert_eq!(reason(&world, &Tcp::syn(CLIENT, SERVER)), Reason::CookieUnavailable);
+}
+
+#[test]
+fn a_sysctl_turned_off_meanwhile() {
+    let mut world = world();
+    let syn = Tcp::syn(CLIENT, SERVER).options(&linux_options());
+    let (_, reply) = fate(&world, syn.bytes());
+    world.config.tcp.flags &= !crate::config::tcp::SACK;
+    assert_eq!(reason(&world, &ack(&syn, &reply.bytes)), Reason::CookieInvalid);
+}
+
+#[test]
+fn two_vlan_tags_are_the_stacks() {
+    let world = world();
+    let tagged = Tcp { vlans: vec![0x88a8, 0x8100], ..Tcp::syn(CLIENT, SERVER) };
+    assert_eq!(reason(&world, &tagged), Reason::CookieUnavailable);
+    let mut stray = tagged;
+    (stray.header.syn, stray.header.ack) = (false, true);
+    assert_eq!(reason(&world, &stray), Reason::CookieUnavailable);
+}
+
+#[test]
+fn forged_acks_leave_the_victims_share_alone() {
+    let mut world = limited(Limit::per_second(10, 2), Limit::NONE);
+    let mut forged = Tcp::syn(CLIENT, SERVER);
+    (forged.header.syn, forged.header.ack) = (false, true);
+    for port in 1..100 {
+        forged.header.source_port = port;
+        assert_eq!(reason(&world, &forged), Reason::CookieInvalid);
+    }
+    world.connections.insert((50_000, 80));
+    forged.header.source_port = 50_000;
+    assert_eq!(reason(&world, &forged), Reason::Established);
 }
 
 #[test]
@@ -334,6 +401,13 @@ fn the_link_lives() {
     assert_eq!(v4("10.0.0.1", "192.31.196.2", 17, 64, &udp(67, 68)), Reason::LinkControl, "DHCPv4");
     assert_eq!(v4("10.0.0.1", "224.0.0.1", 2, 1, &[0x11, 0, 0, 0]), Reason::LinkControl, "IGMP");
     assert_eq!(v4("10.0.0.1", "224.0.0.1", 2, 2, &[0x11, 0, 0, 0]), Reason::Bogon, "routed IGMP");
+    assert_eq!(v4("10.0.0.1", SERVER, 1, 64, &[3, 4, 0, 0]), Reason::Pass, "path MTU");
+    assert_eq!(v4("10.0.0.1", SERVER, 1, 64, &[3, 3, 0, 0]), Reason::Bogon, "port unreachable");
+    assert_eq!(v6("fe80::1", 58, 64, &[2, 0, 0, 0]), Reason::Pass, "path MTU");
+    assert_eq!(v6("fe80::1", 89, 1, &[]), Reason::Pass, "OSPFv3");
+    assert_eq!(v6("fc00::1", 89, 1, &[]), Reason::Bogon);
+    let to_server = raw(true, &address("fe80::1"), &address(SERVER6), 89, 1, &[]);
+    assert_eq!(fate(&world, to_server).0, Reason::Bogon, "link-local to a global address");
 }
 
 proptest! {

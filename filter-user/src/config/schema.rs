@@ -167,7 +167,8 @@ section! {
     Rates {
         /// Packets, SYNs included unless they have a limit of their own.
         per_source: Spanned<Option<Rate>> = rate().or("off");
-        /// SYNs.
+        /// SYNs. With `syn = cookie` a SYN costs next to nothing, and whoever forges a client's address uses up its
+        /// share: leave it off unless that is what you want.
         per_source_syn: Spanned<Option<Rate>> = rate().or("off");
     }
 }
@@ -182,6 +183,9 @@ section! {
         grace: Spanned<Duration> = duration(0..=600).or("5s");
         /// Master secret: 32 to 4096 bytes, owned by root, mode 0600. Hosts that share it accept each other's cookies.
         key_file: Option<Spanned<PathBuf>> = path().optional("a random secret at each start");
+        /// ACKs for no connection that reach the stack, which resets them: peers of connections that this host has
+        /// forgotten (a reboot, a moved address) learn of it. `off`: none.
+        unknown_ack: Spanned<Option<Rate>> = rate().or("200/s burst 400");
         /// Limits for our answers, so that nobody can use them against a third party.
         syn_ack: SynAck = table::<SynAck>();
     }
@@ -190,8 +194,9 @@ section! {
 section! {
     /// `syn_ack` of `[cookie]`
     SynAck {
-        /// SYN-ACKs to one source prefix (IPv4 /24, IPv6 /48).
-        per_prefix: Spanned<Option<Rate>> = rate().or("2000/s burst 4000");
+        /// SYN-ACKs to one source prefix (IPv4 /24, IPv6 /48). A flood that forges that very prefix can use them up, so
+        /// keep it well above the new connections that one prefix (a CDN, a NAT) makes.
+        per_prefix: Spanned<Option<Rate>> = rate().or("20000/s burst 40000");
         /// SYN-ACKs in total.
         total: Spanned<Option<Rate>> = rate().or("10000000/s");
     }

@@ -79,7 +79,7 @@ impl Live {
 
     /// Gives ports that stepped down another try.
     pub fn retry_stepped_down(&self) {
-        if let Err(problem) = self.state().dataplane.clear_step_downs() {
+        if let Err(problem) = self.state().retry_stepped_down() {
             warn!("cannot clear the stepped down ports: {problem:#}");
         }
     }

@@ -39,7 +39,7 @@ pub const SOCKET: &str = "floodwall.sock";
 /// How often the host's addresses and sysctls are looked at.
 const REFRESH: Duration = Duration::from_secs(2);
 /// How often ports that stepped down get another try.
-const RETRY: Duration = Duration::from_mins(10);
+const RETRY: Duration = Duration::from_mins(1);
 
 /// Runs until `stop` is cancelled. The filter stays attached.
 pub async fn run(

@@ -99,6 +99,12 @@ impl Secrets {
         Ok(epoch)
     }
 
+    /// To be called when SYNs are answered that went to the stack before: its own cookies may be in flight.
+    pub fn arm(&self) -> Result<()> {
+        self.keys.set_grace_until(monotonic()?.saturating_add(self.settings.policy().grace));
+        Ok(())
+    }
+
     /// Time until [`Secrets::tick`] may have something to do, at most a second (clocks may jump).
     pub fn until_due(&self) -> Result<Duration> {
         let wait = rotation::until_due(&self.keys.timeline(), now()?, self.settings.policy());

@@ -73,9 +73,8 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, _lock: &File) -> Resu
         targets.push(target);
     }
     fill_management(plan, &mut targets)?;
-    let local = paths.get(name::LOCAL).context("LOCAL")?;
-    Local::open(local)?.set(&plan.local)?;
     commit::commit(&mut targets, pins, &mut slots, &mut notes)?;
+    Local::open(&pins.map(name::LOCAL))?.set(&plan.local)?;
     Ok(notes)
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn config(profile: &str) -> Config {
     let mut config = Config::default()
         .interface(&format!("profile = \"{profile}\""))
         .service("ports = [\"tcp/80\", \"tcp/81\"]\nsyn = { mode = \"cookie\" }")
-        .cookie("grace = \"0s\"");
+        .cookie("grace = \"0s\"\nunknown_ack = \"off\"");
     config.services.push((
         "limited".into(),
         "ports = [\"tcp/90\", \"udp/90\"]\nrate = { per_source = \"1/s burst 2\", per_source_syn = \"1/s burst 1\" }".into(),

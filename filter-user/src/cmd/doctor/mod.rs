@@ -77,6 +77,7 @@ pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
     let mut checks = kernel::checks();
     checks.extend(system::checks(&args.pins.pins, settings.as_ref()));
     checks.extend(system::sysctls(&host.sysctls));
+    checks.extend(system::conntrack());
     let interfaces = interfaces::chosen(&host, settings.as_ref());
     checks.extend(interfaces.iter().flat_map(|name| interfaces::checks(&host, name)));
     let modes = modes(&host, &interfaces);

@@ -89,6 +89,20 @@ fn clock(settings: Option<&Settings>) -> Check {
     }
 }
 
+/// The kernel's connection tracking sees no SYN of a connection that a cookie makes, only its ACK.
+pub(super) fn conntrack() -> Option<Check> {
+    let loose = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_tcp_loose").ok()?;
+    Some(if loose.trim() == "0" {
+        Check::warn(
+            "nf_conntrack_tcp_loose",
+            "0: rules on connection state drop what cookies make",
+            "sysctl -w net.netfilter.nf_conntrack_tcp_loose=1",
+        )
+    } else {
+        Check::ok("nf_conntrack_tcp_loose", loose.trim())
+    })
+}
+
 pub(super) fn sysctls(found: &Sysctls) -> Vec<Check> {
     let set = |name: &str| format!("sysctl -w net.ipv4.{name}=1");
     let mut checks = vec![match found.syncookies {

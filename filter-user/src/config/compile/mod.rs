@@ -51,6 +51,7 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     let answers = &settings.cookie.syn_ack;
     config.reply_per_prefix = limit(*answers.per_prefix.as_ref());
     config.reply_total = limit(*answers.total.as_ref());
+    config.unknown_acks = limit(*settings.cookie.unknown_ack.as_ref());
     for (slot, service) in config.services.iter_mut().skip(1).zip(&settings.service) {
         *slot = policy(service);
     }

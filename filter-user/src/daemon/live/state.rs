@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, time::SystemTime};
 
 use anyhow::{Context as _, Result};
-use filter_common::config::flags;
+use filter_common::config::{flags, service};
 use tracing::{info, warn};
 
 use crate::{
@@ -72,6 +72,9 @@ impl State {
             self.secrets.reconfigure(secret_settings(&self.settings)).context("cookie keys")?;
             Err(error)
         })?;
+        if !answers_only_what(&self.plan, &plan) {
+            self.secrets.arm().context("cookie keys")?;
+        }
         self.replace(applied);
         self.facts = facts(&loaded.settings, &plan);
         (self.plan, self.host) = (plan, host);
@@ -89,7 +92,11 @@ impl State {
         if needs_new_programs(&self.plan, &self.host, &plan, &host) {
             info!("an interface or a sysctl has changed: loading new programs");
             tell(&report);
-            self.replace(dataplane::apply(&plan)?);
+            let applied = dataplane::apply(&plan)?;
+            if !answers_only_what(&self.plan, &plan) {
+                self.secrets.arm().context("cookie keys")?;
+            }
+            self.replace(applied);
         } else if plan.local != self.plan.local {
             info!(addresses = plan.local.len(), "own addresses have changed");
             self.dataplane.set_local(&plan.local)?;
@@ -104,6 +111,14 @@ impl State {
         self.kernel_log.flush();
         self.kernel_log = KernelLog::open(&dataplane);
         self.dataplane = dataplane;
+    }
+
+    pub(super) fn retry_stepped_down(&self) -> Result<()> {
+        if self.dataplane.step_downs()?.is_empty() {
+            return Ok(());
+        }
+        self.secrets.arm()?;
+        self.dataplane.clear_step_downs()
     }
 
     pub(super) fn tell_step_downs(&mut self) {
@@ -148,6 +163,24 @@ fn secret_settings(settings: &Settings) -> secrets::Settings {
         grace: *settings.cookie.grace.as_ref(),
         key_file: settings.cookie.key_file.as_ref().map(|path| path.as_ref().clone()),
     }
+}
+
+/// Whether no SYN is answered under `new` that was not answered under `old`.
+fn answers_only_what(old: &Plan, new: &Plan) -> bool {
+    let ports = |plan: &Plan| -> BTreeSet<(String, usize)> {
+        let answering = plan.interfaces.iter().filter(|interface| {
+            interface.config.has(flags::COOKIES) && !interface.config.has(flags::OBSERVE)
+        });
+        answering
+            .flat_map(|interface| {
+                let services = &interface.config.services;
+                let cookies = move |number: &u8| services[*number as usize].flags & service::SYN_COOKIE != 0;
+                let open = plan.ports.tcp.iter().enumerate().filter(move |(_, number)| cookies(number));
+                open.map(|(port, _)| (interface.name.clone(), port))
+            })
+            .collect()
+    };
+    ports(new).is_subset(&ports(old))
 }
 
 /// Addresses are data; everything else about the host is in the programs' constants.
