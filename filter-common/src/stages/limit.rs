@@ -4,7 +4,7 @@ use core::ops::ControlFlow::{Break, Continue};
 
 use super::{Verdict, service::Found};
 use crate::{
-    bucket,
+    bucket::{self, WAYS},
     config::{Limit, flags},
     packet::Packet,
     reason::Reason,
@@ -18,7 +18,6 @@ use crate::{
 enum Kind {
     Packets = 0,
     Syns = 1,
-    Replies = 2,
 }
 
 /// One look-up for each packet: a SYN is charged to the SYN limit if there is one, anything else to the
@@ -51,7 +50,7 @@ pub(super) fn charge<S: State>(packet: &Packet, found: Option<Found<'_>>, state:
 #[inline(always)]
 pub(super) fn reply<S: State>(packet: &Packet, state: &S) -> Verdict {
     let config = state.config();
-    if !take(packet, state, Kind::Replies, 0, config.reply_per_prefix) {
+    if !take_of_prefix(packet, state, config.reply_per_prefix) {
         return Break(Reason::ReplyPrefixRate);
     }
     if config.reply_total.is_some() && !state.take_total(Total::Replies, config.reply_total, state.now()) {
@@ -68,33 +67,42 @@ fn take<S: State>(packet: &Packet, state: &S, kind: Kind, service: u32, limit: L
 /// Takes a token from the bucket of those words: what [`State::take`] does.
 #[inline(always)]
 pub fn take_from<S: State>(state: &S, words: [u64; 2], limit: Limit, now: u64) -> bool {
-    let table = if is_reply(words[1]) { Table::Replies } else { Table::Sources };
     let config = state.config();
     let hash = sip13(config.seed, words);
-    let (index, tag) = bucket::place_of_limit(hash, config.lines[table as usize], limit);
-    match state.line(table, index) {
+    let (index, tag) = bucket::place_of_limit(hash, config.lines[Table::Sources as usize], limit);
+    match state.line(Table::Sources, index) {
         Some(line) => bucket::take(line, tag, limit, now),
         None => true,
     }
 }
 
-/// Whether the second word of a bucket's key is one of [`Kind::Replies`].
-#[inline(always)]
-const fn is_reply(word: u64) -> bool {
-    word >> 40 & 3 == Kind::Replies as u64
-}
-
-/// The source as a bucket knows it: IPv4 address or IPv6 /64, for answers /24 or /48; and what is counted.
+/// The source as a bucket knows it, IPv4 address or IPv6 /64, and what is counted.
 #[inline(always)]
 fn source_words(packet: &Packet, kind: Kind, service: u32) -> [u64; 2] {
     let key = (service as u64) << 32 | (kind as u64) << 40;
-    let is_reply = is_reply(key);
-    if packet.is_v6 {
-        let high = packet.source.words()[0];
-        let mask = if is_reply { 0xffff_ffff_ffff_0000_u64.to_be() } else { u64::MAX };
-        [high & mask, key | 1 << 48]
+    if packet.is_v6 { [packet.source.words()[0], key | 1 << 48] } else { [packet.source.v4() as u64, key] }
+}
+
+/// Takes a token from the bucket of the source's /24 or /48.
+///
+/// These buckets have no tags: prefixes with the same hash share one. Every answer touches the table, also under a flood
+/// of random sources, so it has to stay in the CPU's cache; and a limit far above honest use makes sharing harmless.
+#[inline(always)]
+fn take_of_prefix<S: State>(packet: &Packet, state: &S, limit: Limit) -> bool {
+    if !limit.is_some() {
+        return true;
+    }
+    let config = state.config();
+    let prefix = if packet.is_v6 {
+        // The last two bytes of the mask are free: the family.
+        packet.source.words()[0] & 0xffff_ffff_ffff_0000_u64.to_be() | 1 << 63
     } else {
-        let mask = if is_reply { 0xffff_ff00_u32.to_be() } else { u32::MAX };
-        [(packet.source.v4() & mask) as u64, key]
+        (packet.source.v4() & 0xffff_ff00_u32.to_be()) as u64
+    };
+    let hash = sip13(config.seed, [prefix]);
+    let (index, tag) = bucket::place(hash, config.lines[Table::Replies as usize]);
+    match state.line(Table::Replies, index) {
+        Some(line) => bucket::charge(&line.0[(tag >> 32) as usize & (WAYS - 1)].until, limit, state.now()),
+        None => true,
     }
 }

@@ -207,8 +207,9 @@ section! {
     Limits {
         /// Token buckets for sources.
         source_buckets: Spanned<u32> = power_of_two(1024..=67_108_864).or("262144");
-        /// Token buckets for prefixes that get SYN-ACKs.
-        reply_buckets: Spanned<u32> = power_of_two(1024..=16_777_216).or("65536");
+        /// Token buckets for prefixes that get SYN-ACKs; prefixes share them by hash. More than fit into the CPU's cache
+        /// make every answer slower.
+        reply_buckets: Spanned<u32> = power_of_two(1024..=16_777_216).or("4096");
         /// Handshakes of the last moment.
         recent: Spanned<u32> = power_of_two(1024..=16_777_216).or("65536");
         /// This host's own addresses.
