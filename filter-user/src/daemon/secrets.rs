@@ -99,6 +99,12 @@ impl Secrets {
         Ok(epoch)
     }
 
+    /// Goes on with the key map of `dataplane`: after a `detach` an apply has made a new one.
+    pub fn follow(&mut self, dataplane: &Dataplane) -> Result<()> {
+        self.keys = dataplane.key_map()?;
+        self.tick().map(drop)
+    }
+
     /// To be called when SYNs are answered that went to the stack before: its own cookies may be in flight.
     pub fn arm(&self) -> Result<()> {
         self.keys.set_grace_until(monotonic()?.saturating_add(self.settings.policy().grace));

@@ -111,9 +111,16 @@ impl Status {
         let mut text = String::new();
         let _ = match &self.daemon {
             Some(d) => {
-                writeln!(text, "daemon    pid {}, {}, {}, up {} s", d.pid, d.mode, d.config, d.uptime_seconds)
+                let failed = if d.reload_successful { "" } else { "; the last reload FAILED, see its log" };
+                writeln!(
+                    text,
+                    "daemon    pid {}, {}, {}, up {} s{failed}",
+                    d.pid, d.mode, d.config, d.uptime_seconds
+                )
             }
-            None => writeln!(text, "daemon    not running; the filter goes on by itself"),
+            None => {
+                writeln!(text, "daemon    no answer on its socket (--socket); the filter goes on by itself")
+            }
         };
         for i in &self.interfaces {
             let tc = i.tc.as_deref().unwrap_or("none");

@@ -75,7 +75,7 @@ impl State {
         if !answers_only_what(&self.plan, &plan) {
             self.secrets.arm().context("cookie keys")?;
         }
-        self.replace(applied);
+        self.replace(applied)?;
         self.facts = facts(&loaded.settings, &plan);
         (self.plan, self.host) = (plan, host);
         (self.settings, self.report) = (loaded.settings, loaded.report);
@@ -85,7 +85,7 @@ impl State {
     pub(super) fn follow_host(&mut self) -> Result<()> {
         let host = self.host.refreshed()?;
         if host == self.host {
-            return Ok(());
+            return self.still_attached();
         }
         let loaded = Loaded { settings: self.settings.clone(), report: self.report.clone() };
         let (plan, report) = config::fit(&loaded, &host)?;
@@ -96,7 +96,7 @@ impl State {
             if !answers_only_what(&self.plan, &plan) {
                 self.secrets.arm().context("cookie keys")?;
             }
-            self.replace(applied);
+            self.replace(applied)?;
         } else if plan.local != self.plan.local {
             info!(addresses = plan.local.len(), "own addresses have changed");
             self.dataplane.set_local(&plan.local)?;
@@ -107,10 +107,25 @@ impl State {
         Ok(())
     }
 
-    fn replace(&mut self, dataplane: Dataplane) {
+    /// Somebody may have called `detach`, or `ip link set .. xdp off`.
+    fn still_attached(&self) -> Result<()> {
+        let attached = self.dataplane.interfaces()?;
+        let runs = |name: &str| attached.iter().any(|now| now.name == name && now.mode.is_some());
+        let bare: Vec<_> =
+            self.plan.interfaces.iter().map(|plan| plan.name.as_str()).filter(|name| !runs(name)).collect();
+        anyhow::ensure!(
+            bare.is_empty(),
+            "the filter was taken off {}: a reload (SIGHUP) attaches it again",
+            bare.join(", ")
+        );
+        Ok(())
+    }
+
+    fn replace(&mut self, dataplane: Dataplane) -> Result<()> {
         self.kernel_log.flush();
         self.kernel_log = KernelLog::open(&dataplane);
         self.dataplane = dataplane;
+        self.secrets.follow(&self.dataplane).context("cookie keys")
     }
 
     pub(super) fn retry_stepped_down(&self) -> Result<()> {
