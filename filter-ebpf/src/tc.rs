@@ -104,7 +104,7 @@ pub(crate) fn run(context: &TcContext) -> i32 {
     let skb = context.skb.skb;
     let kernel = Kernel::new(TcContext::new(skb));
     let meta = read_meta(skb, meta_magic(kernel.config().seed));
-    if meta.is_some() || kernel.config().has(flags::DECODE_IN_TC) || kernel.is_stepped_down(0) {
+    if meta.is_some() || kernel.config().has(flags::DECODE_IN_TC) {
         take_over(context, &kernel, meta);
     }
     TC_ACT_UNSPEC
@@ -134,7 +134,10 @@ fn take_over(context: &TcContext, kernel: &Kernel<TcContext>, meta: Option<TcpRe
         }
         return;
     };
-    let Some(attrs) = meta.or_else(|| ack::decode(&frame, &packet, kernel)) else { return };
+    // A constant to the verifier: without it the whole decoder is not looked at.
+    let decoded =
+        if kernel.config().has(flags::DECODE_IN_TC) { ack::decode(&frame, &packet, kernel) } else { None };
+    let Some(attrs) = meta.or(decoded) else { return };
     let outcome = assign(context, kernel, &packet, &attrs);
     count(outcome);
 }

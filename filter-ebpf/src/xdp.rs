@@ -65,7 +65,7 @@ impl Frame for XdpFrame {
             return;
         }
         if !write_meta(&self.0, meta_magic(config.seed), attrs) {
-            // Port 0 has no service; its byte tells tc that this driver has no metadata.
+            // Port 0 has no service; its byte tells that this driver has no metadata, and ends cookies.
             kernel.step_down(0, StepDown::Refused);
         }
     }

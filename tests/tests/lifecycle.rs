@@ -40,7 +40,9 @@ fn killed_and_adopted() -> Result<()> {
     let before = stand.floodwall.packets(Reason::CookieSent)?;
     ensure!(before > at_death, "the filter goes on");
     let took = stand.floodwall.run()?;
-    ensure!(took < Duration::from_secs(1), "adopted after {took:?}");
+    // What ships takes less than a second; this may be a build with all checks on.
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 3 } else { 1 });
+    ensure!(took < limit, "adopted after {took:?}");
     ensure!(stand.floodwall.packets(Reason::CookieSent)? >= before, "counters live on");
     let tried = stand.visit(SERVER_V4.into(), 100, 100)?;
     ensure!(tried.failed() == 0, "with the next daemon: {}", tried.summary());

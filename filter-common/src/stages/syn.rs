@@ -55,11 +55,20 @@ fn may_answer<'a, S: State>(packet: &Packet, state: &'a S) -> core::ops::Control
     Continue(keys)
 }
 
+/// The port whose step-down says that the driver has no XDP metadata: nothing could be handed over.
+const NO_METADATA: u16 = 0;
+
 /// The secrets, while the data path may make cookies with them.
 #[inline(always)]
 pub(super) fn issuing<S: State>(state: &S) -> core::ops::ControlFlow<Reason, &Keys> {
     match state.keys() {
-        Some(keys) if state.config().has(flags::COOKIES) && keys.issuing(state.now()) => Continue(keys),
+        Some(keys)
+            if state.config().has(flags::COOKIES)
+                && keys.issuing(state.now())
+                && (state.config().has(flags::DECODE_IN_TC) || !state.is_stepped_down(NO_METADATA)) =>
+        {
+            Continue(keys)
+        }
         _ => Break(Reason::CookieUnavailable),
     }
 }

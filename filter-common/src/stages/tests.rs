@@ -158,6 +158,7 @@ fn syns_that_are_the_stacks() {
     check(&|w| *w.listeners.get_mut(&80).expect("served") = Socket::MptcpListener, Reason::ListenerMptcp);
     check(&|w| w.step_down(80, StepDown::Refused), Reason::SteppedDown);
     check(&|w| w.config.flags = 0, Reason::CookieUnavailable);
+    check(&|w| w.step_down(0, StepDown::Refused), Reason::CookieUnavailable);
     check(&|w| w.advance(64_000_000_000), Reason::CookieUnavailable);
     check(&|w| w.config.services[1] = Service::default(), Reason::Pass);
     check(&|w| w.ports.tcp[80] = 0, Reason::Pass);

@@ -22,7 +22,8 @@ pub(super) struct State {
     host: Host,
     pub(super) plan: Plan,
     pub(super) dataplane: Dataplane,
-    kernel_log: KernelLog,
+    /// Opened at the first refresh: looking through the system's programs takes a while.
+    kernel_log: Option<KernelLog>,
     pub(super) secrets: Secrets,
     pub(super) facts: Facts,
     /// Ports that were told about.
@@ -52,7 +53,7 @@ impl State {
             report: loaded.report,
             host,
             plan,
-            kernel_log: KernelLog::open(&dataplane),
+            kernel_log: None,
             dataplane,
             secrets,
             stepped_down: BTreeSet::new(),
@@ -122,8 +123,8 @@ impl State {
     }
 
     fn replace(&mut self, dataplane: Dataplane) -> Result<()> {
-        self.kernel_log.flush();
-        self.kernel_log = KernelLog::open(&dataplane);
+        self.flush_kernel_log();
+        self.kernel_log = None;
         self.dataplane = dataplane;
         self.secrets.follow(&self.dataplane).context("cookie keys")
     }
@@ -136,11 +137,22 @@ impl State {
         self.dataplane.clear_step_downs()
     }
 
+    fn flush_kernel_log(&mut self) {
+        self.kernel_log.get_or_insert_with(|| KernelLog::open(&self.dataplane)).flush();
+    }
+
     pub(super) fn tell_step_downs(&mut self) {
-        self.kernel_log.flush();
+        self.flush_kernel_log();
         let Ok(ports) = self.dataplane.step_downs() else { return };
         for (port, reason) in ports {
-            if self.stepped_down.insert(port) {
+            if !self.stepped_down.insert(port) {
+                continue;
+            }
+            if port == 0 {
+                warn!(
+                    "the driver has no XDP metadata, so no SYN is answered: set handover = \"decode\" and reload"
+                );
+            } else {
                 warn!(port, reason = why(reason), "no SYN cookies on this port: its SYNs go to the stack");
             }
         }
