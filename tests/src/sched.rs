@@ -64,6 +64,16 @@ fn prioritise(thread: Pid, priority: Priority) -> Result<()> {
     Ok(nix::errno::Errno::result(result).map(drop)?)
 }
 
+/// Ticks that the hypervisor took from a core, and ticks in all, since boot (proc_stat(5)).
+pub fn stolen(core: usize) -> Result<(u64, u64)> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let name = format!("cpu{core} ");
+    let line = text.lines().find_map(|line| line.strip_prefix(&name)).context("no such core")?;
+    // user nice system idle iowait irq softirq steal; what guests get is in user already
+    let ticks: Vec<u64> = line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>()?;
+    Ok((ticks.get(7).copied().unwrap_or(0), ticks.iter().sum()))
+}
+
 /// The kernel threads `napi/DEVICE-N`, which exist once the device's NAPI is threaded.
 #[must_use]
 pub fn napi_threads(device: &str) -> Vec<Pid> {

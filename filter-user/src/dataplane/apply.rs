@@ -7,20 +7,20 @@ use aya::{
     Ebpf,
     maps::{Array, LpmTrie, Map, MapData},
 };
-use filter_common::abi::name;
+use filter_common::{abi::name, config::Config};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use tracing::{info, warn};
 
 use super::{
     Dataplane,
     bytes::prefix_key,
-    commit, load,
+    commit, fingerprint, load,
     load::MapPaths,
     netlink, object,
     pins::{Hook, Pins, exists},
     plan::{InterfacePlan, Plan},
     schema::{Fate, STATE, Schema},
-    slots::{self, Assigned, Slots},
+    slots::{self, Assigned, Record, Slots},
     tables::Local,
     tc, xdp,
 };
@@ -28,7 +28,7 @@ use super::{
 /// Name of the pinned map with the key of the table hashes, which lives as long as the tables.
 const SEED: &str = "SEED";
 
-/// One interface on its way: what it is to be, what it is now, and its loaded programs.
+/// One interface on its way: what it is to be and what it is now.
 pub(super) struct Target<'a> {
     pub(super) plan: &'a InterfacePlan,
     pub(super) ifindex: u32,
@@ -36,7 +36,45 @@ pub(super) struct Target<'a> {
     pub(super) xdp: xdp::Now,
     pub(super) tc: tc::Now,
     pub(super) ingress: Option<tc::IngressKind>,
-    pub(super) programs: Ebpf,
+    pub(super) config: Box<Config>,
+    /// Loaded, unless what runs is what is wanted.
+    pub(super) programs: Option<Ebpf>,
+}
+
+impl<'a> Target<'a> {
+    fn look(
+        plan: &'a InterfacePlan,
+        assigned: Assigned,
+        schema: &Schema,
+        seed: [u64; 2],
+        pins: &Pins,
+    ) -> Result<Self> {
+        let ifindex = netlink::index(&plan.name)?;
+        Ok(Self {
+            plan,
+            ifindex,
+            assigned,
+            xdp: xdp::now(&plan.name, ifindex, &pins.link(ifindex, Hook::Xdp))?,
+            tc: tc::now(ifindex, &pins.link(ifindex, Hook::Tc))?,
+            ingress: plan.ingress.map(tc::choose).transpose()?,
+            config: load::config(plan, assigned.slot, seed, schema)?,
+            programs: None,
+        })
+    }
+
+    /// What is known of the interface when the apply is done.
+    pub(super) fn record(&self) -> Record {
+        let Self { ifindex, assigned: Assigned { fingerprint, .. }, .. } = *self;
+        Record { name: self.plan.name.clone(), ifindex, fingerprint }
+    }
+
+    /// Whether exactly the wanted programs run, attached as wanted.
+    fn runs(&self, plan: &Plan, schema: &Schema, pins: &Pins) -> bool {
+        let xdp::Now::Ours(mode) = self.xdp else { return false };
+        let attached = xdp::fits(mode, self.plan.attach) && self.ingress.is_none_or(|kind| self.tc.has(kind));
+        let now = fingerprint::of(plan, &self.config, schema, pins, self.record());
+        attached && now == self.assigned.fingerprint
+    }
 }
 
 /// Loads, attaches and swaps; the data path follows `plan` when this returns.
@@ -58,42 +96,70 @@ pub fn apply(plan: &Plan) -> Result<Dataplane> {
 
 fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, _lock: &File) -> Result<Vec<String>> {
     let mut notes = Vec::new();
-    let paths = map_paths(pins, schema, &mut notes)?;
     let seed = seed(pins)?;
     let mut slots = match pins.map(slots::NAME) {
         path if exists(&path) => Slots::open(&path)?,
         _ => Slots::create(&pins.staged(slots::NAME))?,
     };
-    let names: Vec<&str> = plan.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-    let assigned = slots::assign(&slots.records()?, &names)?;
-    let mut targets = Vec::new();
-    for (interface, assigned) in plan.interfaces.iter().zip(assigned) {
-        let target = prepare(plan, interface, assigned, seed, pins, schema, &paths)
-            .with_context(|| format!("interface {}", interface.name))?;
-        targets.push(target);
+    let mut targets = targets(plan, schema, seed, pins, &slots)?;
+    if all_run(&targets, plan, schema, pins)? {
+        info!("the programs that run are the configured ones: adopted as they are");
+    } else {
+        load_all(&mut targets, plan, schema, pins, &mut notes)?;
     }
-    fill_management(plan, &mut targets)?;
     commit::commit(&mut targets, pins, &mut slots, &mut notes)?;
+    for target in &targets {
+        let fingerprint = fingerprint::of(plan, &target.config, schema, pins, target.record());
+        slots.set(target.assigned.slot, &Record { fingerprint, ..target.record() })?;
+    }
     Local::open(&pins.map(name::LOCAL))?.set(&plan.local)?;
     Ok(notes)
 }
 
-/// Looks at an interface and loads its programs; nothing is attached.
-fn prepare<'a>(
-    plan: &Plan,
-    interface: &'a InterfacePlan,
-    assigned: Assigned,
+/// Looks at every interface; nothing is loaded or attached.
+fn targets<'a>(
+    plan: &'a Plan,
+    schema: &Schema,
     seed: [u64; 2],
     pins: &Pins,
+    slots: &Slots,
+) -> Result<Vec<Target<'a>>> {
+    let names: Vec<&str> = plan.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+    let assigned = slots::assign(&slots.records()?, &names)?;
+    let targets = plan.interfaces.iter().zip(assigned);
+    targets
+        .map(|(plan, slot)| Target::look(plan, slot, schema, seed, pins).with_context(|| on(plan)))
+        .collect()
+}
+
+fn on(interface: &InterfacePlan) -> String {
+    format!("interface {}", interface.name)
+}
+
+/// Whether nothing has to be loaded, on any interface: they share their maps.
+fn all_run(targets: &[Target<'_>], plan: &Plan, schema: &Schema, pins: &Pins) -> Result<bool> {
+    for name in STATE {
+        if schema.fate(name, &pins.map(name))? != Fate::Adopt {
+            return Ok(false);
+        }
+    }
+    Ok(targets.iter().all(|target| target.runs(plan, schema, pins)))
+}
+
+fn load_all(
+    targets: &mut [Target<'_>],
+    plan: &Plan,
     schema: &Schema,
-    paths: &MapPaths,
-) -> Result<Target<'a>> {
-    let ifindex = netlink::index(&interface.name)?;
-    let xdp = xdp::now(&interface.name, ifindex, &pins.link(ifindex, Hook::Xdp))?;
-    let tc = tc::now(ifindex, &pins.link(ifindex, Hook::Tc))?;
-    let ingress = interface.ingress.map(tc::choose).transpose()?;
-    let programs = load::load(plan, interface, assigned.slot, seed, schema, paths)?;
-    Ok(Target { plan: interface, ifindex, assigned, xdp, tc, ingress, programs })
+    pins: &Pins,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let paths = map_paths(pins, schema, notes)?;
+    for target in targets.iter_mut() {
+        let with_tc = target.plan.ingress.is_some();
+        let programs = load::load(plan, &target.config, with_tc, schema, &paths);
+        target.programs = Some(programs.with_context(|| on(target.plan))?);
+    }
+    fill_management(plan, targets)
 }
 
 /// Where each map comes from: its pin, or the staging folder if it is to be new.
@@ -145,7 +211,7 @@ fn fill_management(plan: &Plan, targets: &mut [Target<'_>]) -> Result<()> {
         list.len(),
         plan.tables.management
     );
-    let programs = &mut targets.first_mut().context("no interface")?.programs;
+    let programs = targets.first_mut().and_then(|target| target.programs.as_mut()).context("no programs")?;
     let map = programs.map_mut(name::MANAGEMENT).context("no map MANAGEMENT")?;
     let mut trie: LpmTrie<_, [u32; 4], u8> = map.try_into()?;
     for prefix in list {

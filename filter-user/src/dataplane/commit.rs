@@ -1,12 +1,16 @@
 //! The part of an apply that changes what runs.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
+use aya::programs::Xdp;
 use filter_common::abi::name;
 
 use super::{
     apply::Target,
     load, netlink,
     pins::{Hook, Pins, exists, make_owner_only, remove_folder, unpin},
+    plan::InterfacePlan,
     schema::STATE,
     slots::{Record, Slots},
     tables::Counters,
@@ -41,8 +45,7 @@ pub(super) fn commit(
     }
     remove_left_over(targets, pins, slots, notes)?;
     for target in targets.iter() {
-        let record = Record { name: target.plan.name.clone(), ifindex: target.ifindex };
-        slots.set(target.assigned.slot, &record)?;
+        slots.set(target.assigned.slot, &target.record())?;
         if target.assigned.reused {
             Counters::open(&pins.map(name::COUNTERS))?.clear(target.assigned.slot)?;
         }
@@ -54,11 +57,12 @@ pub(super) fn commit(
 fn attach_new(target: &mut Target<'_>) -> Result<Fresh> {
     let name = &target.plan.name;
     let mut fresh = Fresh::default();
+    let Some(programs) = &mut target.programs else { return Ok(fresh) };
     if let Some(kind) = target.ingress.filter(|kind| !target.tc.has(*kind)) {
-        fresh.tc = Some(tc::attach(load::tc(&mut target.programs)?, name, kind)?);
+        fresh.tc = Some(tc::attach(load::tc(programs)?, name, kind)?);
     }
     if target.xdp == xdp::Now::Free {
-        let program = load::xdp(&mut target.programs)?;
+        let program = load::xdp(programs)?;
         fresh.xdp = Some(xdp::attach(program, name, target.ifindex, target.plan.attach)?);
     }
     Ok(fresh)
@@ -83,28 +87,38 @@ fn keep(target: &Target<'_>, fresh: Fresh, pins: &Pins, notes: &mut Vec<String>)
     Ok(())
 }
 
-/// Swaps the programs of attachments that were there.
+/// Swaps the programs of attachments that were there, then ends attachments of another kind.
 fn swap(target: &mut Target<'_>, pins: &Pins, notes: &mut Vec<String>) -> Result<()> {
-    let (name, ifindex, how) = (&target.plan.name, target.ifindex, target.plan.attach);
-    let tc_pin = pins.link(ifindex, Hook::Tc);
-    if let Some(kind) = target.ingress.filter(|kind| target.tc.has(*kind)) {
-        tc::update(load::tc(&mut target.programs)?, name, &target.tc, kind, &tc_pin)?;
-    }
-    let xdp_pin = pins.link(ifindex, Hook::Xdp);
-    match target.xdp {
-        xdp::Now::Free => {}
-        xdp::Now::Ours(mode) if xdp::fits(mode, how) => {
-            xdp::update(load::xdp(&mut target.programs)?, &xdp_pin)?;
+    let Target { plan, ifindex, tc, ingress, programs, .. } = target;
+    let tc_pin = pins.link(*ifindex, Hook::Tc);
+    if let Some(programs) = programs {
+        if let Some(kind) = ingress.filter(|kind| tc.has(*kind)) {
+            tc::update(load::tc(programs)?, &plan.name, tc, kind, &tc_pin)?;
         }
+        swap_xdp(load::xdp(programs)?, target.xdp, plan, &pins.link(*ifindex, Hook::Xdp), *ifindex, notes)?;
+    }
+    tc::clean(tc, *ifindex, *ingress, &tc_pin)
+}
+
+fn swap_xdp(
+    program: &mut Xdp,
+    now: xdp::Now,
+    plan: &InterfacePlan,
+    pin: &Path,
+    ifindex: u32,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let (name, how) = (&plan.name, plan.attach);
+    match now {
+        xdp::Now::Free => Ok(()),
+        xdp::Now::Ours(mode) if xdp::fits(mode, how) => xdp::update(program, pin),
         xdp::Now::Ours(_) => {
-            let program = load::xdp(&mut target.programs)?;
-            let attached = xdp::change_mode(program, name, ifindex, how, &xdp_pin)?;
+            let attached = xdp::change_mode(program, name, ifindex, how, pin)?;
             notes.extend(attached.warning.clone());
             notes.push(format!("{name}: XDP now in {} mode", attached.mode.label()));
-            attached.keep(&xdp_pin)?;
+            attached.keep(pin)
         }
     }
-    tc::clean(&target.tc, ifindex, target.ingress, &tc_pin)
 }
 
 /// Detaches from interfaces that are not in the plan; removes maps of other layouts.
@@ -129,7 +143,7 @@ fn remove_left_over(
         if targets.iter().all(|target| target.plan.name != record.name) {
             notes.push(format!("{}: detached", record.name));
         }
-        slots.set(slot as u32, &Record { ifindex: 0, ..record })?;
+        slots.set(slot as u32, &Record { ifindex: 0, fingerprint: [0; 8], ..record })?;
     }
     for folder in pins.layouts()? {
         if folder != pins.maps {

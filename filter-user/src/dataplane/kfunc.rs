@@ -5,15 +5,15 @@
 //! (`BPF_PSEUDO_KFUNC_CALL`, RFC 9669 section 4.3.1, with the BTF id); elsewhere it becomes
 //! `r0 = -EOPNOTSUPP`, so that the program still loads and says so at run time.
 
-use std::sync::OnceLock;
+use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::Btf;
-use aya_obj::btf::BtfKind;
 use object::{
     Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, RelocationTarget,
     SectionKind, elf, read::elf::ElfFile64,
 };
+
+use super::btf;
 
 /// Bytes of one instruction.
 const INSTRUCTION: usize = 8;
@@ -28,9 +28,7 @@ pub fn available(name: &str) -> bool {
 
 /// BTF id of the kernel function `name` of the running kernel, modules left out.
 pub(super) fn id(name: &str) -> Option<u32> {
-    static KERNEL: OnceLock<Option<Btf>> = OnceLock::new();
-    let btf = KERNEL.get_or_init(|| Btf::from_sys_fs().ok()).as_ref()?;
-    btf.id_by_type_name_kind(name, BtfKind::Func).ok()
+    btf::function(&fs::read("/sys/kernel/btf/vmlinux").ok()?, name)
 }
 
 /// A copy of `object` in which every kfunc call is resolved by `find`, which knows BTF ids by name.

@@ -26,20 +26,28 @@ const LOG_LINES: usize = 25;
 /// Where the loader finds or puts each map.
 pub(super) type MapPaths = HashMap<&'static str, PathBuf>;
 
-/// Loads the programs of one interface on the maps at `paths`.
-pub(super) fn load(
-    plan: &Plan,
+/// The read-only global of one interface's programs.
+pub(super) fn config(
     interface: &InterfacePlan,
     slot: u32,
     seed: [u64; 2],
     schema: &Schema,
+) -> Result<Box<Config>> {
+    Ok(Box::new(Config { abi: VERSION, interface: slot, seed, lines: lines(schema)?, ..*interface.config }))
+}
+
+/// Loads the programs of one interface on the maps at `paths`.
+pub(super) fn load(
+    plan: &Plan,
+    config: &Config,
+    with_tc: bool,
+    schema: &Schema,
     paths: &MapPaths,
 ) -> Result<Ebpf> {
-    let config = Config { abi: VERSION, interface: slot, seed, lines: lines(schema)?, ..*interface.config };
     let mut loader = EbpfLoader::new();
     loader
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
-        .override_global(name::CONFIG, bytes_of(&config), true)
+        .override_global(name::CONFIG, bytes_of(config), true)
         .override_global(name::PORTS, bytes_of(&*plan.ports), true)
         .override_global(name::SUMMARY, bytes_of(&*plan.summary), true);
     for name in STATE.into_iter().chain([name::MANAGEMENT]) {
@@ -50,7 +58,7 @@ pub(super) fn load(
     }
     let mut ebpf = loader.load(object::filter()?).map_err(explain_maps)?;
     xdp(&mut ebpf)?.load().map_err(explain)?;
-    if interface.ingress.is_some() {
+    if with_tc {
         tc(&mut ebpf)?.load().map_err(explain)?;
     }
     Ok(ebpf)

@@ -8,9 +8,9 @@
 //! | [`plan`] | what a configuration asks for |
 //! | `apply`, `commit`, `load` | loading everything, then swapping |
 //! | `xdp`, `tc`, `netlink`, `sys` | attachments and what the kernel says about them |
-//! | `pins`, `schema`, `slots` | what outlives the daemon |
+//! | `pins`, `schema`, `slots`, `fingerprint` | what outlives the daemon |
 //! | `tables`, `keymap`, `mapping`, `bytes` | typed access to maps |
-//! | [`object`], [`kfunc`] | the built-in eBPF objects |
+//! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
 
 use std::{net::IpAddr, path::Path, sync::Mutex, time::Duration};
 
@@ -23,9 +23,11 @@ use filter_common::{
 };
 
 mod apply;
+mod btf;
 mod bytes;
 mod commit;
 mod detach;
+mod fingerprint;
 mod keymap;
 pub mod kfunc;
 mod load;

@@ -11,7 +11,7 @@ use filter_common::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::plan::Tables;
+use super::{plan::Tables, slots};
 
 /// Maps that outlive programs.
 pub(super) const STATE: [&str; 10] = [
@@ -95,12 +95,18 @@ impl Schema {
         for (name, map) in &self.0 {
             hash.update(format!("{name} {} {} {} {}\n", map.kind, map.key, map.value, map.flags));
         }
-        hash.update(format!("{} {} {}", size_of::<Config>(), size_of::<Ports>(), size_of::<Summary>()));
+        let sizes = [size_of::<Config>(), size_of::<Ports>(), size_of::<Summary>(), size_of::<slots::Raw>()];
+        hash.update(format!("{sizes:?}"));
         let mut name = format!("v{VERSION}-");
         for byte in &hash.finalize()[..4] {
             let _ = write!(name, "{byte:02x}");
         }
         name
+    }
+
+    /// Every map's name and number of entries.
+    pub(super) fn sizes(&self) -> Vec<(&'static str, u32)> {
+        self.0.iter().map(|(name, map)| (*name, map.entries)).collect()
     }
 
     /// The definition of the map `name`.

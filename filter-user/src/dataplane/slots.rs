@@ -6,13 +6,17 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{Array, Map, MapData};
 use filter_common::abi::MAX_INTERFACES;
 
+use super::fingerprint::Fingerprint;
+
 /// Name of the map's pin.
 pub(super) const NAME: &str = "INTERFACES";
 
 /// Bytes of an interface name with its final 0 (Linux `IFNAMSIZ`).
 const NAME_BYTES: usize = 16;
-/// Index, name, and room to grow.
-type Raw = [u32; 8];
+/// Index, name, fingerprint, and room to grow.
+pub(super) type Raw = [u32; 16];
+/// Where the fingerprint begins: behind the index and the name.
+const FINGERPRINT: usize = 1 + NAME_BYTES / 4;
 
 /// Who has a block of counters, also after it was detached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,11 +25,13 @@ pub(super) struct Record {
     pub(super) name: String,
     /// Its index when it was last attached.
     pub(super) ifindex: u32,
+    /// What its programs were made from; zeros for none.
+    pub(super) fingerprint: Fingerprint,
 }
 
 impl Record {
     fn to_raw(&self) -> Raw {
-        let mut raw = [0; 8];
+        let mut raw = [0; size_of::<Raw>() / 4];
         raw[0] = self.ifindex;
         let mut bytes = [0; NAME_BYTES];
         let length = self.name.len().min(NAME_BYTES - 1);
@@ -33,13 +39,15 @@ impl Record {
         for (word, part) in raw[1..].iter_mut().zip(bytes.as_chunks().0) {
             *word = u32::from_ne_bytes(*part);
         }
+        raw[FINGERPRINT..][..8].copy_from_slice(&self.fingerprint);
         raw
     }
 
     fn from_raw(raw: &Raw) -> Self {
         let bytes: Vec<u8> =
-            raw[1..=NAME_BYTES / 4].iter().flat_map(|w| w.to_ne_bytes()).take_while(|b| *b != 0).collect();
-        Self { name: String::from_utf8_lossy(&bytes).into_owned(), ifindex: raw[0] }
+            raw[1..FINGERPRINT].iter().flat_map(|w| w.to_ne_bytes()).take_while(|b| *b != 0).collect();
+        let fingerprint = raw[FINGERPRINT..].first_chunk().copied().unwrap_or_default();
+        Self { name: String::from_utf8_lossy(&bytes).into_owned(), ifindex: raw[0], fingerprint }
     }
 }
 
@@ -78,6 +86,8 @@ impl Slots {
 pub(super) struct Assigned {
     /// The block.
     pub(super) slot: u32,
+    /// What its programs were made from, if they are this interface's.
+    pub(super) fingerprint: Fingerprint,
     /// It held another interface's counts.
     pub(super) reused: bool,
 }
@@ -96,8 +106,9 @@ pub(super) fn assign(records: &[Record], wanted: &[&str]) -> Result<Vec<Assigned
             .or_else(|| find(&|owner| !wanted.contains(owner)))
             .with_context(|| format!("more than {MAX_INTERFACES} interfaces"))?;
         let reused = !owners[slot].is_empty() && owners[slot] != *name;
+        let fingerprint = if reused { Fingerprint::default() } else { records[slot].fingerprint };
         owners[slot] = name;
-        assigned.push(Assigned { slot: slot as u32, reused });
+        assigned.push(Assigned { slot: slot as u32, fingerprint, reused });
     }
     Ok(assigned)
 }
@@ -107,8 +118,10 @@ mod tests {
     use super::*;
 
     fn records(names: &[&str]) -> Vec<Record> {
-        let mut records: Vec<_> =
-            names.iter().map(|name| Record { name: (*name).to_owned(), ifindex: 9 }).collect();
+        let mut records: Vec<_> = names
+            .iter()
+            .map(|name| Record { name: (*name).to_owned(), ifindex: 9, fingerprint: [7; 8] })
+            .collect();
         records.resize_with(MAX_INTERFACES as usize, Record::default);
         records
     }
@@ -129,6 +142,9 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let records = records(&names);
         assert_eq!(slots(&records, &["veth0", "new"]), [(0, false), (1, true)]);
+        let assigned = assign(&records, &["veth0", "new"]).expect("assigned");
+        assert_eq!(assigned[0].fingerprint, [7; 8]);
+        assert_eq!(assigned[1].fingerprint, Fingerprint::default(), "another interface's says nothing");
     }
 
     #[test]
@@ -142,7 +158,8 @@ mod tests {
     #[test]
     fn records_survive_the_map() {
         for name in ["", "lo", "enp0s31f6.4094a"] {
-            let record = Record { name: name.to_owned(), ifindex: 17 };
+            let fingerprint = [1, 2, 3, 4, 5, 6, 7, u32::MAX];
+            let record = Record { name: name.to_owned(), ifindex: 17, fingerprint };
             assert_eq!(Record::from_raw(&record.to_raw()), record);
         }
     }

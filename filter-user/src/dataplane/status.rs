@@ -47,7 +47,7 @@ impl Interface {
 
 /// What is attached to the interface of `record`; `None` if nothing is.
 pub(super) fn interface(pins: &Pins, slot: u32, record: Record) -> Option<Interface> {
-    let Record { name, ifindex } = record;
+    let Record { name, ifindex, .. } = record;
     let program = |hook| {
         let info = sys::link_info(&pins.link(ifindex, hook)).ok()?;
         (info.ifindex == ifindex).then_some(info.program)

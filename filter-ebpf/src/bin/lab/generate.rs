@@ -65,7 +65,7 @@ pub(crate) fn frame(ctx: &XdpContext) -> u32 {
 /// to others is lost: a burst to make up for it would only overflow the receiver's ring.
 #[inline(always)]
 fn due() -> bool {
-    const LATE: u64 = 64_000;
+    const LATE: u64 = 200_000;
     let interval = config!(interval);
     if interval == 0 {
         return true;

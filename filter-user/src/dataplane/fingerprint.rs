@@ -1,0 +1,33 @@
+//! Whether what runs is what a plan asks for: then a restart adopts it without loading anything.
+
+use filter_common::config::Config;
+use sha2::{Digest as _, Sha256};
+
+use super::{bytes::bytes_of, object, pins::Pins, plan::Plan, schema::Schema, slots::Record, status};
+
+/// A hash of everything that makes an interface's programs, and of the programs' ids.
+///
+/// The ids are in it so that it can't outlive them: an apply that was killed between a swap and its record, or
+/// a program that somebody else put into our link, gives another value.
+pub(super) type Fingerprint = [u32; 8];
+
+/// Of an interface whose programs were, or would be, made from `config`; zeros if nothing of ours runs there.
+pub(super) fn of(plan: &Plan, config: &Config, schema: &Schema, pins: &Pins, record: Record) -> Fingerprint {
+    let Some(running) = status::interface(pins, config.interface, record) else {
+        return Fingerprint::default();
+    };
+    let mut hash = Sha256::new();
+    hash.update(object::FILTER);
+    hash.update(bytes_of(config));
+    hash.update(bytes_of(&*plan.ports));
+    hash.update(bytes_of(&*plan.summary));
+    hash.update(format!("{:?} {:?}", plan.management, schema.sizes()));
+    for id in [running.xdp_program, running.tc_program] {
+        hash.update(id.unwrap_or_default().to_ne_bytes());
+    }
+    let mut words = Fingerprint::default();
+    for (word, bytes) in words.iter_mut().zip(hash.finalize().as_chunks().0) {
+        *word = u32::from_ne_bytes(*bytes);
+    }
+    words
+}
