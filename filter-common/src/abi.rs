@@ -30,6 +30,12 @@ pub mod name {
     pub const REPLIES: &str = "REPLIES";
     /// Array of [`crate::bucket::Line`]: tuples whose cookie was accepted a moment ago.
     pub const RECENT: &str = "RECENT";
+    /// Array of [`crate::bucket::Line`]: sources that have shown that they can receive.
+    pub const PROVEN: &str = "PROVEN";
+    /// Array of [`crate::arm::Arm`] by service number: what has armed itself.
+    pub const ARMS: &str = "ARMS";
+    /// Per-CPU array with one `u64`: segments since the daemon's first start, for the sample.
+    pub const SAMPLED: &str = "SAMPLED";
     /// Array of [`crate::word::Word`], index [`crate::state::Total`]: buckets of the whole host.
     pub const TOTAL: &str = "TOTAL";
     /// Per-CPU array with one `u64`: answers taken from `TOTAL` and not yet spent.

@@ -4,10 +4,15 @@
 //! half of it. The verifier knows the values, so a stage that is off is not even compiled.
 //! Every struct is `repr(C)` without padding, valid for all-zero bytes.
 
+use crate::packet::Address;
+
 /// Services a configuration may have; index 0 means "no service".
 pub const MAX_SERVICES: usize = 64;
 /// Connected prefixes that are bogons elsewhere and therefore exempt.
 pub const MAX_CONNECTED: usize = 8;
+
+/// Forwarded prefixes that services may protect.
+pub const MAX_PROTECTED: usize = 8;
 
 /// What kind of network an interface faces: which sources are normal there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,24 +76,57 @@ impl Limit {
     }
 }
 
+/// What becomes of a [`Service`]'s SYNs: the ladder's rungs.
+pub mod syn_mode {
+    /// The stack's.
+    pub const OFF: u32 = 0;
+    /// At most [`super::Service::on`] reach the stack.
+    pub const LIMIT: u32 = 1;
+    /// Sources prove with a RST that they can receive.
+    pub const CHALLENGE: u32 = 2;
+    /// Answered with SYN cookies.
+    pub const COOKIE: u32 = 3;
+    /// The stack's up to [`super::Service::on`]; above it the best rung there is.
+    pub const AUTO: u32 = 4;
+}
+
 /// Flags of a [`Service`].
 pub mod service {
-    /// SYNs are answered with cookies (`syn.mode = "cookie"`).
-    pub const SYN_COOKIE: u32 = 1;
+    /// A SYN with data is dropped (no TCP Fast Open).
+    pub const DROP_SYN_DATA: u32 = 1;
 }
 
 /// One `[[service]]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Service {
+    /// One of [`syn_mode`].
+    pub syn_mode: u32,
     /// Bits of [`service`].
     pub flags: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// SYNs of the whole service that reach the stack; `auto` arms at the first one above.
+    pub on: Limit,
+    /// While SYNs keep above this, `auto` stays armed.
+    pub off: Limit,
+    /// For so long `auto` stays armed afterwards, nanoseconds.
+    pub hold: u64,
     /// Packets per source (SYNs too, unless they have a limit of their own).
     pub per_source: Limit,
     /// SYNs per source.
     pub per_source_syn: Limit,
+}
+
+impl Service {
+    /// No protection at all.
+    pub const NONE: Self = Self {
+        syn_mode: syn_mode::OFF,
+        flags: 0,
+        on: Limit::NONE,
+        off: Limit::NONE,
+        hold: 0,
+        per_source: Limit::NONE,
+        per_source_syn: Limit::NONE,
+    };
 }
 
 /// Flags of [`Config`].
@@ -99,6 +137,10 @@ pub mod flags {
     pub const COOKIES: u32 = 2;
     /// tc ingress checks cookies itself: the driver has no XDP metadata.
     pub const DECODE_IN_TC: u32 = 4;
+    /// Segments are looked up in the socket table: a sample always, all of them while armed.
+    pub const CHECK_STATE: u32 = 8;
+    /// The same for ports without a service.
+    pub const CHECK_STATE_OF_HOST: u32 = 16;
 }
 
 /// Flags of [`LocalTcp`]: what `net.ipv4.tcp_*` allows.
@@ -143,6 +185,21 @@ pub struct Prefix {
     pub mask: [u32; 4],
 }
 
+impl Prefix {
+    /// Whether `address` lies in it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn contains(&self, address: &Address) -> bool {
+        let mut differs = 0;
+        let mut i = 0;
+        while i < 4 {
+            differs |= (address.0[i] & self.mask[i]) ^ self.network[i];
+            i += 1;
+        }
+        differs == 0
+    }
+}
+
 /// The read-only global `CONFIG` of each loaded program: one interface's view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -157,6 +214,10 @@ pub struct Config {
     pub interface: u32,
     /// Number of `connected` prefixes in use.
     pub connected_len: u32,
+    /// Number of `protected` prefixes in use.
+    pub protected_len: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
     /// Whether the management list has any entry of that family (bit 0: IPv4, bit 1: IPv6).
     pub management_families: u32,
     /// Lines of `SOURCES`, `REPLIES` and `RECENT`, by [`crate::state::Table`]; powers of two.
@@ -171,6 +232,22 @@ pub struct Config {
     pub reply_total: Limit,
     /// ACKs for no connection that reach the stack, which resets them.
     pub unknown_acks: Limit,
+    /// Sampled segments for no connection; more arm the check of all of them.
+    pub stray_on: Limit,
+    /// While segments for no connection keep above this, it stays armed.
+    pub stray_off: Limit,
+    /// For so long it stays armed afterwards, nanoseconds.
+    pub stray_hold: u64,
+    /// How long a source counts as proven after its last proof, nanoseconds.
+    pub proven: u64,
+    /// Longest life of a cookie, nanoseconds: for so long they are honoured after `auto` has disarmed.
+    pub in_flight: u64,
+    /// For so long after `auto` has armed an ACK without a cookie may be one of the stack's own handshakes.
+    pub grace: u64,
+    /// Forwarded destinations and the service that protects them.
+    pub protected: [Prefix; MAX_PROTECTED],
+    /// Number of the service of each.
+    pub protected_service: [u8; MAX_PROTECTED],
     /// Connected prefixes that are exempt from the bogon check.
     pub connected: [Prefix; MAX_CONNECTED],
     /// Services, from index 1.
@@ -185,6 +262,8 @@ impl Config {
         profile: 0,
         interface: 0,
         connected_len: 0,
+        protected_len: 0,
+        reserved: 0,
         management_families: 0,
         lines: [0; 4],
         seed: [0; 2],
@@ -200,9 +279,16 @@ impl Config {
         reply_per_prefix: Limit::NONE,
         reply_total: Limit::NONE,
         unknown_acks: Limit::NONE,
+        stray_on: Limit::NONE,
+        stray_off: Limit::NONE,
+        stray_hold: 0,
+        proven: 0,
+        in_flight: 0,
+        grace: 0,
+        protected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_PROTECTED],
+        protected_service: [0; MAX_PROTECTED],
         connected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_CONNECTED],
-        services: [Service { flags: 0, reserved: 0, per_source: Limit::NONE, per_source_syn: Limit::NONE };
-            MAX_SERVICES],
+        services: [Service::NONE; MAX_SERVICES],
     };
 
     /// Whether `flag` of [`flags`] is set.
@@ -259,10 +345,12 @@ pub const fn summary_bit_v6(first_32: u32) -> u16 {
 
 const _: () = {
     assert!(size_of::<Limit>() == 16);
-    assert!(size_of::<Service>() == 40);
+    assert!(size_of::<Service>() == 80);
     assert!(size_of::<LocalTcp>() == 16);
     assert!(size_of::<Prefix>() == 32);
-    assert!(size_of::<Config>() == 40 + 16 + 16 + 48 + 32 * MAX_CONNECTED + 40 * MAX_SERVICES);
+    let limits = 5 * 16 + 4 * 8;
+    let prefixes = 32 * MAX_CONNECTED + 33 * MAX_PROTECTED;
+    assert!(size_of::<Config>() == 48 + 16 + 16 + limits + prefixes + 80 * MAX_SERVICES);
 };
 
 #[cfg(test)]

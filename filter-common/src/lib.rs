@@ -27,8 +27,10 @@
 compile_error!("big-endian machines are not supported yet");
 
 pub mod abi;
+pub mod arm;
 pub mod bogon;
 pub mod bucket;
+pub mod challenge;
 pub mod config;
 pub mod cookie;
 pub mod cursor;

@@ -78,6 +78,8 @@ pub struct Segment {
     pub flags: u8,
     /// 32-bit words of options, 0 to 10.
     pub option_words: u8,
+    /// Bytes of data that IP says are there.
+    pub payload: u16,
 }
 
 impl Segment {
@@ -86,6 +88,13 @@ impl Segment {
     #[inline(always)]
     pub const fn is_syn(&self) -> bool {
         self.flags & (flag::SYN | flag::ACK | flag::RST | flag::FIN) == flag::SYN
+    }
+
+    /// Ends something: RST, with or without ACK.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_rst(&self) -> bool {
+        self.flags & flag::RST != 0
     }
 
     /// Belongs to a connection that its sender holds for established: ACK without SYN or RST.
@@ -199,7 +208,7 @@ fn ipv4(cursor: &mut Cursor<'_>, l3: u16) -> Parsed<Packet> {
         source: Address::from_v4(header.source),
         destination: Address::from_v4(header.destination),
         ports: Transport { source: 0, destination: 0 },
-        tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0 },
+        tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 },
         l3,
         l4: l3 + header_length,
         is_v6: false,
@@ -238,7 +247,7 @@ fn ipv6(cursor: &mut Cursor<'_>, l3: u16) -> Parsed<Packet> {
         source: Address(header.source),
         destination: Address(header.destination),
         ports: Transport { source: 0, destination: 0 },
-        tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0 },
+        tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 },
         l3,
         l4: l3 + size_of::<Ipv6>() as u16 + chain.length,
         is_v6: true,
@@ -329,6 +338,7 @@ fn tcp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> 
         acknowledgment: u32::from_be(header.acknowledgment),
         flags: header.flags,
         option_words: words - 5,
+        payload: length - words as u16 * 4,
     };
     Continue(())
 }

@@ -105,7 +105,22 @@ reasons! {
     44 ReplyFailed Drop "reply_failed" "No SYN-ACK: the driver could not resize the frame.";
     45 CookieInvalid Drop "cookie_invalid" "An ACK for no connection of this host, without a valid cookie.";
 
+    46 SynLimit Drop "syn_limit" "A SYN above what the service's stack gets.";
+    47 SynData Drop "syn_data" "A SYN with data, which the service does not take.";
+    48 StrayAck Drop "stray_ack" "An ACK without data for no connection of this host, while such packets flood it.";
+    49 StrayData Drop "stray_data" "Data for no connection of this host, while such packets flood it.";
+    50 StrayFin Drop "stray_fin" "A FIN for no connection of this host, while such packets flood it.";
+    51 StrayRst Drop "stray_rst" "A RST for no connection of this host, while such packets flood it.";
+    52 StraySynAck Drop "stray_syn_ack" "A SYN-ACK that this host did not ask for, while such packets flood it.";
+    53 ChallengePassed Drop "challenge_passed" "The RST that answers a challenge: its source is proven, and nobody else needs the packet.";
+    54 UnprovenRate Drop "unproven_rate" "A forwarded segment of a source that is not proven, above what all of them get.";
+
     56 CookieSent Reply "cookie_sent" "A SYN answered with a SYN cookie.";
+    57 ChallengeSent Reply "challenge_sent" "A SYN answered with a challenge: a SYN-ACK that its sender resets.";
+
+    58 Proven Pass "proven" "From a source that has answered a challenge.";
+    59 StackCookie Pass "stack_cookie" "An ACK with a SYN cookie that the stack itself has sent.";
+    60 Stray Pass "stray" "A segment for no connection of this host, while there are few.";
 }
 
 /// Reserved numbers: the stride of the counters.

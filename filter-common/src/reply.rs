@@ -26,6 +26,8 @@ pub struct SynAck {
     pub memory: Memory,
     /// The SYN's timestamp value, echoed.
     pub echo: u32,
+    /// The SYN's sequence number + 1, or a challenge.
+    pub acknowledgment: u32,
 }
 
 /// What is left of a SYN's options once `net.ipv4.tcp_*` had its say.
@@ -147,7 +149,7 @@ fn write_tcp<F: Frame>(
         source: packet.ports.destination.to_be(),
         destination: packet.ports.source.to_be(),
         sequence: answer.cookie.isn.to_be(),
-        acknowledgment: packet.tcp.sequence.wrapping_add(1).to_be(),
+        acknowledgment: answer.acknowledgment.to_be(),
         offset: (5 + packet.tcp.option_words) << 4,
         flags: flag::SYN | flag::ACK | if answer.memory.ecn { flag::ECE } else { 0 },
         window: local.window.to_be(),

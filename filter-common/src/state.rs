@@ -2,6 +2,7 @@
 
 use crate::{
     abi::StepDown,
+    arm::Arm,
     bucket::Line,
     config::{Config, Limit, Ports, Summary},
     cookie::Keys,
@@ -18,6 +19,8 @@ pub enum Table {
     Replies = 1,
     /// Tuples whose cookie was accepted a moment ago.
     Recent = 2,
+    /// Sources that have shown that they can receive.
+    Proven = 3,
 }
 
 /// Buckets of the whole host.
@@ -29,6 +32,9 @@ pub enum Total {
     /// ACKs for no connection.
     UnknownAcks = 1,
 }
+
+/// One segment in so many is looked up while nothing is armed.
+pub const SAMPLE: u64 = 64;
 
 /// Entries of the map `TOTAL`.
 pub const TOTALS: usize = 2;
@@ -44,6 +50,8 @@ pub enum Socket {
     MptcpListener,
     /// Any other: established, half-open, TIME_WAIT.
     Connection,
+    /// A listening socket, and the packet's acknowledgment number is a SYN cookie of the stack's own.
+    StackCookie,
 }
 
 /// Maps, clock and sockets. The kernel's implementation is `filter-ebpf`, the host's is `world::World`.
@@ -75,11 +83,17 @@ pub trait State {
     /// Takes a token from the bucket of a source; the words are its key.
     fn take(&self, words: [u64; 2], limit: Limit, now: u64) -> bool;
 
-    /// How long the tuple with that hash stays marked as just established, nanoseconds.
-    fn marked(&self, hash: u64, now: u64) -> u64;
+    /// How long that hash stays marked in `table`, nanoseconds.
+    fn marked(&self, table: Table, hash: u64, now: u64) -> u64;
 
-    /// Marks the tuple with that hash until then.
-    fn mark(&self, hash: u64, until: u64);
+    /// Marks that hash in `table` until then.
+    fn mark(&self, table: Table, hash: u64, until: u64);
+
+    /// What a service (0: the rest of the host) has armed.
+    fn arm(&self, service: u32) -> Option<&Arm>;
+
+    /// True for one packet in [`SAMPLE`].
+    fn sampled(&self) -> bool;
 
     /// Takes one token from a bucket of the whole host.
     fn take_total(&self, total: Total, limit: Limit, now: u64) -> bool;

@@ -7,18 +7,19 @@ use std::{
 
 use crate::{
     abi::{StepDown, TcpReqAttrs},
+    arm::Arm,
     bucket::{Line, charge},
-    config::{Config, Limit, LocalTcp, Ports, Service, Summary, flags, service, tcp},
+    config::{Config, Limit, LocalTcp, MAX_SERVICES, Ports, Service, Summary, flags, syn_mode, tcp},
     cookie::{Keys, Slot},
     cursor::{Cursor, Writer},
     frame::Frame,
     options::{self, TcpOptions},
     packet::{Address, Packet},
     stages::{
-        ack::{mark_in, marked_in},
         limit::take_from,
+        proven::{mark_in, marked_in},
     },
-    state::{Socket, State, TOTALS, Table, Total},
+    state::{SAMPLE, Socket, State, TOTALS, Table, Total},
     word::Word,
 };
 
@@ -43,11 +44,17 @@ pub struct World {
     pub listeners: HashMap<u16, Socket>,
     /// Ports of connections: (source, destination).
     pub connections: HashSet<(u16, u16)>,
+    /// Ports of ACKs that carry a SYN cookie of the stack: (source, destination).
+    pub stack_cookies: HashSet<(u16, u16)>,
+    /// What services have armed.
+    pub arms: Vec<Arm>,
+    /// Packets until the next one is looked up; 0 means that all are.
+    pub until_sample: Cell<u64>,
     /// Cookie secrets.
     pub keys: Keys,
     /// Ports stepped down.
     pub stepped_down: RefCell<HashMap<u16, StepDown>>,
-    tables: [Vec<Line>; 3],
+    tables: [Vec<Line>; 4],
     totals: [Word; TOTALS],
 }
 
@@ -80,9 +87,12 @@ impl World {
             local: HashSet::new(),
             listeners: HashMap::new(),
             connections: HashSet::new(),
+            stack_cookies: HashSet::new(),
+            arms: (0..MAX_SERVICES).map(|_| Arm::default()).collect(),
+            until_sample: Cell::new(SAMPLE),
             keys: Keys::default(),
             stepped_down: RefCell::default(),
-            tables: [table(), table(), table()],
+            tables: [table(), table(), table(), table()],
             totals: [Word::new(0), Word::new(0)],
         }
     }
@@ -90,7 +100,7 @@ impl World {
     /// Adds a service in cookie mode with a listener on TCP `port`, and a key that is valid for 64 s.
     pub fn serve(&mut self, port: u16, local: Address) {
         self.ports.tcp[port as usize] = 1;
-        self.config.services[1] = Service { flags: service::SYN_COOKIE, ..Service::default() };
+        self.config.services[1] = Service { syn_mode: syn_mode::COOKIE, ..Service::NONE };
         self.listeners.insert(port, Socket::Listener);
         self.local.insert(local.0);
         let now = self.clock.get();
@@ -148,6 +158,9 @@ impl State for World {
         if self.connections.contains(&(ports.source, ports.destination)) {
             return Socket::Connection;
         }
+        if self.stack_cookies.contains(&(ports.source, ports.destination)) && packet.tcp.is_ack() {
+            return Socket::StackCookie;
+        }
         self.listeners.get(&ports.destination).copied().unwrap_or(Socket::None)
     }
 
@@ -159,12 +172,22 @@ impl State for World {
         take_from(self, words, limit, now)
     }
 
-    fn marked(&self, hash: u64, now: u64) -> u64 {
-        marked_in(self, hash, now)
+    fn marked(&self, table: Table, hash: u64, now: u64) -> u64 {
+        marked_in(self, table, hash, now)
     }
 
-    fn mark(&self, hash: u64, until: u64) {
-        mark_in(self, hash, until);
+    fn mark(&self, table: Table, hash: u64, until: u64) {
+        mark_in(self, table, hash, until);
+    }
+
+    fn arm(&self, service: u32) -> Option<&Arm> {
+        self.arms.get(service as usize)
+    }
+
+    fn sampled(&self) -> bool {
+        let left = self.until_sample.get().saturating_sub(1);
+        self.until_sample.set(if left == 0 { SAMPLE } else { left });
+        left == 0
     }
 
     fn take_total(&self, total: Total, limit: Limit, now: u64) -> bool {

@@ -7,16 +7,20 @@ use aya_ebpf::{
     bindings::{BPF_F_CURRENT_NETNS, BPF_TCP_LISTEN, bpf_sock, bpf_sock_tuple},
     helpers::generated::{
         bpf_ktime_get_coarse_ns, bpf_sk_release, bpf_skc_lookup_tcp, bpf_skc_to_mptcp_sock,
+        bpf_tcp_check_syncookie,
     },
+    programs::{TcContext, XdpContext},
 };
 use filter_common::{
     abi::StepDown,
+    arm::Arm,
     bucket::{Line, charge},
     config::{Config, Limit, Ports, Summary},
     cookie::Keys,
+    headers::{Ipv4, Ipv6, Tcp},
     packet::{Address, Packet},
-    stages::{ack, limit},
-    state::{Socket, State, Table, Total},
+    stages::{limit, proven},
+    state::{SAMPLE, Socket, State, Table, Total},
     word::Word,
 };
 
@@ -38,7 +42,40 @@ impl<C: EbpfContext> Kernel<C> {
 /// Tokens that a CPU takes from the shared total at once.
 const GRANT_SIZE: u64 = 64;
 
-impl<C: EbpfContext> State for Kernel<C> {
+/// A context that knows where its packet lies.
+pub(crate) trait Bounds: EbpfContext {
+    /// First byte, and the one behind the last.
+    fn bounds(&self) -> (usize, usize);
+}
+
+impl Bounds for XdpContext {
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        (self.data(), self.data_end())
+    }
+}
+
+impl Bounds for TcContext {
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        (self.data(), self.data_end())
+    }
+}
+
+/// `start + offset` as one instruction: LLVM would derive it anew after the bounds check. Offsets of headers are
+/// far below the mask, which keeps the sum within what the verifier follows.
+#[inline(always)]
+fn at(start: usize, offset: u16) -> usize {
+    let mut address = start;
+    // SAFETY: an addition.
+    unsafe {
+        core::arch::asm!("{1} &= 16383", "{0} += {1}", inout(reg) address,
+            inout(reg) u64::from(offset) => _, options(pure, nomem, nostack));
+    }
+    address
+}
+
+impl<C: Bounds> State for Kernel<C> {
     #[inline(always)]
     fn now(&self) -> u64 {
         if self.now.get() == 0 {
@@ -80,6 +117,9 @@ impl<C: EbpfContext> State for Kernel<C> {
         if !socket.is_listener() {
             return Socket::Connection;
         }
+        if packet.tcp.is_ack() && socket.sent_cookie(&self.context, packet) {
+            return Socket::StackCookie;
+        }
         if socket.is_mptcp() { Socket::MptcpListener } else { Socket::Listener }
     }
 
@@ -89,6 +129,7 @@ impl<C: EbpfContext> State for Kernel<C> {
             Table::Sources => maps::SOURCES.get(index),
             Table::Replies => maps::REPLIES.get(index),
             Table::Recent => maps::RECENT.get(index),
+            Table::Proven => maps::PROVEN.get(index),
         }
     }
 
@@ -98,13 +139,29 @@ impl<C: EbpfContext> State for Kernel<C> {
     }
 
     #[inline(always)]
-    fn marked(&self, hash: u64, now: u64) -> u64 {
-        marked(hash, now)
+    fn marked(&self, table: Table, hash: u64, now: u64) -> u64 {
+        marked(table as u32, hash, now)
     }
 
     #[inline(always)]
-    fn mark(&self, hash: u64, until: u64) {
-        mark(hash, until);
+    fn mark(&self, table: Table, hash: u64, until: u64) {
+        mark(table as u32, hash, until);
+    }
+
+    #[inline(always)]
+    fn arm(&self, service: u32) -> Option<&Arm> {
+        maps::ARMS.get(service)
+    }
+
+    #[inline(always)]
+    fn sampled(&self) -> bool {
+        let Some(counter) = maps::SAMPLED.get_ptr_mut(0) else { return false };
+        // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
+        let count = unsafe {
+            *counter = (*counter).wrapping_add(1);
+            *counter
+        };
+        count % SAMPLE == 0
     }
 
     #[inline(always)]
@@ -149,16 +206,22 @@ extern "C" fn take_token(first: u64, second: u64, interval: u64, tolerance: u64,
 /// As above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn marked(hash: u64, now: u64) -> u64 {
-    ack::marked_in(&Kernel::new(NoContext), hash, now)
+extern "C" fn marked(table: u32, hash: u64, now: u64) -> u64 {
+    proven::marked_in(&Kernel::new(NoContext), table_of(table), hash, now)
 }
 
 /// As above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn mark(hash: u64, until: u64) -> i32 {
-    ack::mark_in(&Kernel::new(NoContext), hash, until);
+extern "C" fn mark(table: u32, hash: u64, until: u64) -> i32 {
+    proven::mark_in(&Kernel::new(NoContext), table_of(table), hash, until);
     0
+}
+
+/// The two tables of marks.
+#[inline(always)]
+const fn table_of(number: u32) -> Table {
+    if number == Table::Proven as u32 { Table::Proven } else { Table::Recent }
 }
 
 /// For functions that need maps only.
@@ -167,6 +230,12 @@ struct NoContext;
 impl EbpfContext for NoContext {
     fn as_ptr(&self) -> *mut core::ffi::c_void {
         core::ptr::null_mut()
+    }
+}
+
+impl Bounds for NoContext {
+    fn bounds(&self) -> (usize, usize) {
+        (0, 0)
     }
 }
 
@@ -231,6 +300,27 @@ impl Held {
     fn is_mptcp(&self) -> bool {
         // SAFETY: held and not null; the helper returns null for any other socket.
         unsafe { !bpf_skc_to_mptcp_sock(self.0.cast()).is_null() }
+    }
+
+    /// Whether the packet acknowledges a SYN cookie that the stack itself has sent for this listener.
+    #[inline(always)]
+    fn sent_cookie<C: Bounds>(&self, context: &C, packet: &Packet) -> bool {
+        let (start, end) = context.bounds();
+        let (ip, tcp) = (at(start, packet.l3), at(start, packet.l4));
+        let ip_length = if packet.is_v6 { size_of::<Ipv6>() } else { size_of::<Ipv4>() };
+        if ip + ip_length > end || tcp + size_of::<Tcp>() > end {
+            return false;
+        }
+        // SAFETY: the socket is held, both headers lie within the packet.
+        unsafe {
+            bpf_tcp_check_syncookie(
+                self.0.cast(),
+                ip as *mut _,
+                ip_length as u32,
+                tcp as *mut _,
+                size_of::<Tcp>() as u32,
+            ) == 0
+        }
     }
 
     /// The raw pointer, for kernel functions.

@@ -7,8 +7,9 @@ use aya_ebpf::{
 };
 use filter_common::{
     abi::{COUNTERS_LEN, Counter, HANDOVERS_LEN, Ports8},
+    arm::Arm,
     bucket::Line,
-    config::{Config, Ports, Summary},
+    config::{Config, MAX_SERVICES, Ports, Summary},
     cookie::Keys,
     state::TOTALS,
     word::Word,
@@ -30,6 +31,12 @@ pub(crate) static SOURCES: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
 pub(crate) static REPLIES: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static RECENT: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static PROVEN: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static ARMS: Array<Arm, MAX_SERVICES, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static SAMPLED: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static TOTAL: Array<Word, TOTALS> = Array::new();
 #[btf_map]

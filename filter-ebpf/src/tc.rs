@@ -17,7 +17,7 @@ use filter_common::{
     frame::Frame,
     options::{self, TcpOptions},
     packet::{self, Packet},
-    stages::ack,
+    stages::segment,
     state::State,
 };
 
@@ -135,8 +135,11 @@ fn take_over(context: &TcContext, kernel: &Kernel<TcContext>, meta: Option<TcpRe
         return;
     };
     // A constant to the verifier: without it the whole decoder is not looked at.
-    let decoded =
-        if kernel.config().has(flags::DECODE_IN_TC) { ack::decode(&frame, &packet, kernel) } else { None };
+    let decoded = if kernel.config().has(flags::DECODE_IN_TC) {
+        segment::decode(&frame, &packet, kernel)
+    } else {
+        None
+    };
     let Some(attrs) = meta.or(decoded) else { return };
     let outcome = assign(context, kernel, &packet, &attrs);
     count(outcome);

@@ -18,7 +18,12 @@ fn answer(syn: &Syn) -> Vec<u8> {
     let core::ops::ControlFlow::Continue(packet) = parse(frame.cursor()) else { panic!("{syn:?}") };
     let options = negotiate(&frame.options(&packet), &world.config.tcp);
     let memory = Memory::of(&options, packet.is_v6, true);
-    let answer = SynAck { cookie: COOKIE, memory, echo: options.tsval };
+    let answer = SynAck {
+        cookie: COOKIE,
+        memory,
+        echo: options.tsval,
+        acknowledgment: packet.tcp.sequence.wrapping_add(1),
+    };
     assert!(syn_ack(&mut frame, &packet, &world.config.tcp, &answer));
     frame.bytes
 }

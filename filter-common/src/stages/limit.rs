@@ -5,7 +5,7 @@ use core::ops::ControlFlow::{Break, Continue};
 use super::{Verdict, service::Found};
 use crate::{
     bucket::{self, WAYS},
-    config::{Limit, flags},
+    config::Limit,
     packet::Packet,
     reason::Reason,
     siphash::sip13,
@@ -23,11 +23,11 @@ enum Kind {
 /// One look-up for each packet: a SYN is charged to the SYN limit if there is one, anything else to the
 /// packet limit.
 ///
-/// Segments of connections to a service in cookie mode are charged by [`super::ack`] once their connection is
-/// known: forged ones can't use up the share of the address that they bear.
+/// TCP segments other than SYNs are charged by [`super::segment`], where looked up once their connection is known:
+/// forged ones can't use up the share of the address that they bear.
 #[inline(always)]
 pub(super) fn check<S: State>(packet: &Packet, found: Option<Found<'_>>, state: &S) -> Verdict {
-    if super::ack::is_candidate(packet, found) && !state.config().has(flags::OBSERVE) {
+    if packet.is_tcp() && !packet.tcp.is_syn() {
         return Continue(());
     }
     charge(packet, found, state)

@@ -13,11 +13,12 @@ use crate::{
     state::State,
 };
 
-pub mod ack;
 mod fragment;
 pub mod limit;
 mod link;
 mod management;
+pub mod proven;
+pub mod segment;
 mod service;
 mod spoofed;
 mod syn;
@@ -48,7 +49,7 @@ fn pipeline<F: Frame, S: State>(frame: &mut F, state: &S) -> Verdict {
     let service = service::find(&packet, state);
     limit::check(&packet, service, state)?;
     syn::check(frame, &packet, service, state)?;
-    ack::check(frame, &packet, service, state)
+    segment::check(frame, &packet, service, state)
 }
 
 /// What is done with a packet of that reason.

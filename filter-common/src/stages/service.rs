@@ -1,7 +1,7 @@
 //! Which service a packet is for.
 
 use crate::{
-    config::{MAX_SERVICES, Service},
+    config::{MAX_PROTECTED, MAX_SERVICES, Service},
     packet::Packet,
     state::State,
 };
@@ -29,4 +29,19 @@ pub(super) fn find<'a, S: State>(packet: &Packet, state: &'a S) -> Option<Found<
     }
     let number = number as usize & (MAX_SERVICES - 1);
     Some(Found { number: number as u32, service: &state.config().services[number] })
+}
+
+/// Whether the packet goes on to a destination that the service of that number protects.
+#[inline(always)]
+pub(super) fn protects<S: State>(number: u32, packet: &Packet, state: &S) -> bool {
+    let config = state.config();
+    for i in 0..MAX_PROTECTED {
+        if i as u32 >= config.protected_len {
+            return false;
+        }
+        if config.protected_service[i] as u32 == number && config.protected[i].contains(&packet.destination) {
+            return true;
+        }
+    }
+    false
 }

@@ -5,7 +5,7 @@ use core::ops::ControlFlow::{Break, Continue};
 use super::Verdict;
 use crate::{
     bogon,
-    config::{Config, MAX_CONNECTED, Prefix, Profile},
+    config::{Config, MAX_CONNECTED, Profile},
     headers::protocol,
     packet::{Address, Packet},
     reason::Reason,
@@ -70,20 +70,9 @@ fn is_connected(source: &Address, config: &Config) -> bool {
         if i as u32 >= config.connected_len {
             return false;
         }
-        if contains(&config.connected[i], source) {
+        if config.connected[i].contains(source) {
             return true;
         }
     }
     false
-}
-
-#[inline(always)]
-const fn contains(prefix: &Prefix, address: &Address) -> bool {
-    let mut differs = 0;
-    let mut i = 0;
-    while i < 4 {
-        differs |= (address.0[i] & prefix.mask[i]) ^ prefix.network[i];
-        i += 1;
-    }
-    differs == 0
 }

@@ -1,13 +1,18 @@
-//! SYNs to a service in cookie mode are answered here; the stack hears of a connection when its client has
-//! proved that it can receive.
+//! SYNs: the ladder of defences. The stack hears of a connection when its client has proved that it can receive.
+//!
+//! `cookie` steps down to `challenge` where the kernel or the listener can't take a cookie over, and `challenge`
+//! without a key in its time to `limit`.
 
-use core::ops::ControlFlow::{Break, Continue};
+use core::ops::ControlFlow::{self, Break, Continue};
 
-use super::{Verdict, limit, service::Found};
+use super::{Verdict, limit, proven, service::Found};
 use crate::{
     abi::StepDown,
-    config::{flags, service, tcp},
-    cookie::{self, Keys, Memory},
+    arm::{self, Arm},
+    bucket::charge,
+    challenge,
+    config::{Service, flags, service, syn_mode, tcp},
+    cookie::{self, Cookie, Keys, Memory, NO_SCALE},
     frame::Frame,
     headers::flag,
     packet::Packet,
@@ -23,33 +28,119 @@ pub(super) fn check<F: Frame, S: State>(
     found: Option<Found<'_>>,
     state: &S,
 ) -> Verdict {
-    let Some(Found { service, .. }) = found else { return Continue(()) };
-    if service.flags & service::SYN_COOKIE == 0 || !packet.is_tcp() || !packet.tcp.is_syn() {
+    let Some(found) = found else { return Continue(()) };
+    if !packet.is_tcp() || !packet.tcp.is_syn() {
         return Continue(());
     }
-    let keys = may_answer(packet, state)?;
+    if found.service.flags & service::DROP_SYN_DATA != 0 && packet.tcp.payload != 0 {
+        return Break(Reason::SynData);
+    }
+    let Some(arm) = state.arm(found.number) else { return Continue(()) };
+    match found.service.syn_mode {
+        syn_mode::OFF => return Continue(()),
+        syn_mode::LIMIT => return Break(budget(found.service, arm, state, Reason::Pass)),
+        syn_mode::AUTO if !armed(found.service, arm, state) => return Continue(()),
+        _ => {}
+    }
+    let rung = rung(packet, found, arm, state)?;
+    let observed = match rung {
+        Rung::Cookie(_) => Reason::CookieSent,
+        Rung::Challenge(_) => Reason::ChallengeSent,
+    };
     if state.config().has(flags::OBSERVE) {
-        return Break(Reason::CookieSent);
+        return Break(observed);
     }
     limit::reply(packet, state)?;
-    Break(answer(frame, packet, keys, state))
+    let local = &state.config().tcp;
+    let answer = match rung {
+        Rung::Cookie(keys) => cookie_answer(frame, packet, keys, state),
+        Rung::Challenge(keys) => challenge_answer(packet, keys),
+    };
+    Break(if reply::syn_ack(frame, packet, local, &answer) { observed } else { Reason::ReplyFailed })
+}
+
+/// `auto`: whether SYNs are being answered; this one counts.
+#[inline(always)]
+fn armed<S: State>(service: &Service, arm: &Arm, state: &S) -> bool {
+    let now = state.now();
+    let is_on =
+        arm::watch(&arm.syn, [&arm.syn_on, &arm.syn_off], [service.on, service.off], service.hold, now);
+    if !is_on {
+        arm.syn.forget(now, state.config().in_flight);
+    }
+    is_on
+}
+
+/// How a SYN is answered.
+#[derive(Clone, Copy)]
+enum Rung<'a> {
+    Cookie(&'a Keys),
+    Challenge(&'a Keys),
+}
+
+/// The best rung there is for this SYN, or its fate.
+#[inline(always)]
+fn rung<'a, S: State>(
+    packet: &Packet,
+    found: Found<'_>,
+    arm: &Arm,
+    state: &'a S,
+) -> ControlFlow<Reason, Rung<'a>> {
+    // TCP is unicast: "An incoming SYN ... addressed to a broadcast or multicast address MUST be silently
+    // discarded" (RFC 9293 3.9.2.3, MUST-57); the stack does it.
+    if packet.to_group {
+        return Break(Reason::Pass);
+    }
+    let forwarded = super::service::protects(found.number, packet, state);
+    let mut why = Reason::CookieUnavailable;
+    if found.service.syn_mode != syn_mode::CHALLENGE && !forwarded {
+        match may_cookie(packet, state) {
+            Continue(keys) => return Continue(Rung::Cookie(keys)),
+            Break(reason) if !steps_down(reason) => return Break(reason),
+            Break(reason) => why = reason,
+        }
+    }
+    if !forwarded && !state.is_local(&packet.destination) {
+        return Break(Reason::NotLocal);
+    }
+    // An answer to ourselves would come back as a SYN-ACK for no connection.
+    if state.is_local(&packet.source) {
+        return Break(Reason::OwnSource);
+    }
+    match state.keys() {
+        Some(keys) if keys.issuing(state.now()) => {
+            if proven::left(packet, state) != 0 {
+                Break(Reason::Proven)
+            } else {
+                Continue(Rung::Challenge(keys))
+            }
+        }
+        _ => Break(budget(found.service, arm, state, why)),
+    }
+}
+
+/// Whether the next rung helps where a cookie doesn't.
+#[inline(always)]
+const fn steps_down(reason: Reason) -> bool {
+    matches!(reason, Reason::CookieUnavailable | Reason::SteppedDown | Reason::ListenerMptcp)
+}
+
+/// The last rung: the stack gets so many SYNs and no more.
+#[inline(always)]
+fn budget<S: State>(service: &Service, arm: &Arm, state: &S, why: Reason) -> Reason {
+    if service.on.is_some() && !charge(&arm.syn_on, service.on, state.now()) { Reason::SynLimit } else { why }
 }
 
 /// Offset of the IP header behind one VLAN tag.
 pub(super) const MAX_L3: u16 = 18;
 
-/// Whether this SYN is one that a cookie may answer; everything else is the stack's.
+/// Whether this SYN is one that a cookie may answer, or what stands against it.
 #[inline(always)]
-fn may_answer<'a, S: State>(packet: &Packet, state: &'a S) -> core::ops::ControlFlow<Reason, &'a Keys> {
+fn may_cookie<'a, S: State>(packet: &Packet, state: &'a S) -> ControlFlow<Reason, &'a Keys> {
     let keys = issuing(state)?;
     // tc ingress sees the inner tag as the packet's protocol, and the kernel refuses the hand-over.
     if packet.l3 > MAX_L3 {
         return Break(Reason::CookieUnavailable);
-    }
-    // TCP is unicast: "An incoming SYN ... addressed to a broadcast or multicast address MUST be silently
-    // discarded" (RFC 9293 3.9.2.3, MUST-57); the stack does it.
-    if packet.to_group {
-        return Break(Reason::Pass);
     }
     listening(packet, state)?;
     Continue(keys)
@@ -60,7 +151,7 @@ const NO_METADATA: u16 = 0;
 
 /// The secrets, while the data path may make cookies with them.
 #[inline(always)]
-pub(super) fn issuing<S: State>(state: &S) -> core::ops::ControlFlow<Reason, &Keys> {
+pub(super) fn issuing<S: State>(state: &S) -> ControlFlow<Reason, &Keys> {
     match state.keys() {
         Some(keys)
             if state.config().has(flags::COOKIES)
@@ -103,13 +194,23 @@ pub(super) fn takes_cookies<S: State>(listener: Socket, packet: &Packet, state: 
 }
 
 #[inline(always)]
-fn answer<F: Frame, S: State>(frame: &mut F, packet: &Packet, keys: &Keys, state: &S) -> Reason {
+fn cookie_answer<F: Frame, S: State>(frame: &F, packet: &Packet, keys: &Keys, state: &S) -> SynAck {
     let local = &state.config().tcp;
     let options = reply::negotiate(&frame.options(packet), local);
     let memory = Memory::of(&options, packet.is_v6, wants_ecn(packet) && local.flags & tcp::ECN != 0);
     let cookie = cookie::encode(keys, packet, packet.tcp.sequence, local.window_scale, &memory);
-    let answer = SynAck { cookie, memory, echo: options.tsval };
-    if reply::syn_ack(frame, packet, local, &answer) { Reason::CookieSent } else { Reason::ReplyFailed }
+    SynAck { cookie, memory, echo: options.tsval, acknowledgment: packet.tcp.sequence.wrapping_add(1) }
+}
+
+#[inline(always)]
+fn challenge_answer(packet: &Packet, keys: &Keys) -> SynAck {
+    let challenge = challenge::challenge(keys, packet);
+    SynAck {
+        cookie: Cookie { isn: challenge.sequence, tsval: 0 },
+        memory: Memory { mss_index: 0, scale: NO_SCALE, sack: false, ecn: false, timestamps: false },
+        echo: 0,
+        acknowledgment: challenge.acknowledgment,
+    }
 }
 
 /// An ECN-setup SYN has ECE and CWR (RFC 3168 6.1.1).

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     abi::StepDown,
-    config::{Limit, Service, service},
+    arm::Arm,
+    config::{Limit, Prefix, Service, service, syn_mode},
+    headers::flag,
     packet::Address,
     state::Socket,
     testing::{CLIENT, CLIENT6, SERVER, SERVER6, Tcp, address, linux_options},
@@ -122,11 +124,11 @@ fn tc_decodes_a_cookie_once() {
     let (_, reply) = fate(&world, syn.bytes());
     let frame = Bytes::from(ack(&syn, &reply.bytes).bytes());
     let Continue(packet) = parse(frame.cursor()) else { panic!("well-formed") };
-    let attrs = ack::decode(&frame, &packet, &world).expect("a valid cookie");
+    let attrs = segment::decode(&frame, &packet, &world).expect("a valid cookie");
     assert_eq!(attrs.mss, 1460);
-    assert_eq!(ack::decode(&frame, &packet, &world), None, "data in the same poll");
+    assert_eq!(segment::decode(&frame, &packet, &world), None, "data in the same poll");
     world.advance(10_000_000);
-    assert!(ack::decode(&frame, &packet, &world).is_some(), "a retransmission");
+    assert!(segment::decode(&frame, &packet, &world).is_some(), "a retransmission");
 }
 
 #[test]
@@ -155,10 +157,6 @@ fn syns_that_are_the_stacks() {
     check(&|w| w.listeners.clear(), Reason::NoListener);
     check(&|w| assert!(w.connections.insert((40_000, 80))), Reason::TupleInUse);
     check(&|w| w.local.clear(), Reason::NotLocal);
-    check(&|w| *w.listeners.get_mut(&80).expect("served") = Socket::MptcpListener, Reason::ListenerMptcp);
-    check(&|w| w.step_down(80, StepDown::Refused), Reason::SteppedDown);
-    check(&|w| w.config.flags = 0, Reason::CookieUnavailable);
-    check(&|w| w.step_down(0, StepDown::Refused), Reason::CookieUnavailable);
     check(&|w| w.advance(64_000_000_000), Reason::CookieUnavailable);
     check(&|w| w.config.services[1] = Service::default(), Reason::Pass);
     check(&|w| w.ports.tcp[80] = 0, Reason::Pass);
@@ -175,7 +173,7 @@ fn cookies_are_honoured_after_their_key_stopped_issuing() {
     world.step_down(80, StepDown::Refused);
     world.advance(20_000_000);
     assert_eq!(reason(&world, &ack(&syn, &reply.bytes)), Reason::CookieAccepted, "stepped down meanwhile");
-    assert_eq!(reason(&world, &Tcp::syn(CLIENT, SERVER)), Reason::CookieUnavailable);
+    assert_eq!(reason(&world, &Tcp::syn(CLIENT, SERVER)), Reason::CookieUnavailable, "no key, no answer");
 }
 
 #[test]
@@ -188,10 +186,10 @@ fn a_sysctl_turned_off_meanwhile() {
 }
 
 #[test]
-fn two_vlan_tags_are_the_stacks() {
+fn two_vlan_tags_get_no_cookie() {
     let world = world();
     let tagged = Tcp { vlans: vec![0x88a8, 0x8100], ..Tcp::syn(CLIENT, SERVER) };
-    assert_eq!(reason(&world, &tagged), Reason::CookieUnavailable);
+    assert_eq!(reason(&world, &tagged), Reason::ChallengeSent, "the next rung");
     let mut stray = tagged;
     (stray.header.syn, stray.header.ack) = (false, true);
     assert_eq!(reason(&world, &stray), Reason::CookieUnavailable);
@@ -248,8 +246,7 @@ fn sources_that_are_forged() {
         assert_eq!(reason(&world, &Tcp::syn(source, SERVER)), expected, "{source}");
     }
     assert_eq!(reason(&world, &Tcp::syn(SERVER6, SERVER6)), Reason::Land);
-    world.config.connected[0] =
-        crate::config::Prefix { network: address("10.1.2.0").0, mask: mapped_mask(0xffff_ff00) };
+    world.config.connected[0] = Prefix { network: address("10.1.2.0").0, mask: mapped_mask(0xffff_ff00) };
     world.config.connected_len = 1;
     assert_eq!(reason(&world, &Tcp::syn("10.1.2.3", SERVER)), Reason::CookieSent, "connected");
     assert_eq!(reason(&world, &Tcp::syn("10.1.3.3", SERVER)), Reason::Bogon);
@@ -296,7 +293,7 @@ fn port_zero_and_fragments() {
 fn limited(per_source: Limit, per_source_syn: Limit) -> World {
     let mut world = world();
     world.config.services[1] =
-        Service { flags: service::SYN_COOKIE, reserved: 0, per_source, per_source_syn };
+        Service { syn_mode: syn_mode::COOKIE, per_source, per_source_syn, ..Service::NONE };
     world
 }
 
@@ -449,4 +446,321 @@ fn check_any(world: &World, bytes: Vec<u8>) -> Result<(), TestCaseError> {
         Action::Drop => {}
     }
     Ok(())
+}
+
+/// A world whose service is in this mode, with a budget of 10/s (burst 3) and a key.
+fn laddered(mode: u32) -> World {
+    let mut world = world();
+    world.config.services[1] = Service {
+        syn_mode: mode,
+        on: Limit::per_second(10, 3),
+        off: Limit::per_second(2, 1),
+        hold: 10_000_000_000,
+        ..Service::NONE
+    };
+    world.config.proven = 600_000_000_000;
+    world.config.in_flight = 128_000_000_000;
+    world
+}
+
+/// The RST with which a client that did not expect it answers a SYN-ACK.
+fn reset(syn: &Tcp, reply: &[u8]) -> Tcp {
+    let sliced = etherparse::SlicedPacket::from_ethernet(reply).expect("well-formed");
+    let Some(etherparse::TransportSlice::Tcp(answer)) = sliced.transport else { panic!("not TCP") };
+    assert!(answer.syn() && answer.ack());
+    assert_ne!(answer.acknowledgment_number(), syn.header.sequence_number.wrapping_add(1), "acceptable");
+    let mut rst = syn.clone();
+    (rst.header.syn, rst.header.rst) = (false, true);
+    rst.header.sequence_number = answer.acknowledgment_number();
+    rst.options(&[])
+}
+
+fn with(tcp: &Tcp, flags: u8) -> Tcp {
+    let mut tcp = tcp.clone();
+    let header = &mut tcp.header;
+    (header.syn, header.ack) = (flags & flag::SYN != 0, flags & flag::ACK != 0);
+    (header.fin, header.rst) = (flags & flag::FIN != 0, flags & flag::RST != 0);
+    tcp
+}
+
+#[test]
+fn a_challenge_is_passed_once_and_for_all() {
+    let world = laddered(syn_mode::CHALLENGE);
+    for (source, destination) in [(CLIENT, SERVER), (CLIENT6, SERVER6)] {
+        let syn = Tcp::syn(source, destination).options(&linux_options());
+        let (sent, reply) = fate(&world, syn.bytes());
+        assert_eq!(sent, Reason::ChallengeSent);
+        assert!(reply.bytes.len() <= syn.bytes().len());
+        let rst = reset(&syn, &reply.bytes);
+        let mut guess = rst.clone();
+        guess.header.sequence_number ^= 1;
+        assert_eq!(reason(&world, &guess), Reason::Pass, "no proof");
+        assert_eq!(reason(&world, &syn), Reason::ChallengeSent);
+        assert_eq!(reason(&world, &rst), Reason::ChallengePassed);
+        assert_eq!(reason(&world, &syn), Reason::Proven);
+        let mut other = syn.clone();
+        other.header.source_port += 1;
+        assert_eq!(reason(&world, &other), Reason::Proven, "the source, not the tuple");
+    }
+    assert_eq!(reason(&world, &Tcp::syn("8.8.8.8", SERVER)), Reason::ChallengeSent);
+    // Keys are renewed meanwhile; the proof is not theirs.
+    world.advance(60_000_000_000);
+    assert_eq!(reason(&world, &Tcp::syn(CLIENT, SERVER)), Reason::Proven);
+}
+
+#[test]
+fn proofs_and_challenges_end() {
+    let mut world = laddered(syn_mode::CHALLENGE);
+    world.config.proven = 5_000_000_000;
+    let syn = Tcp::syn(CLIENT, SERVER);
+    let (_, reply) = fate(&world, syn.bytes());
+    let rst = reset(&syn, &reply.bytes);
+    assert_eq!(reason(&world, &rst), Reason::ChallengePassed);
+    world.advance(4_999_999_999);
+    assert_eq!(reason(&world, &syn), Reason::Proven);
+    world.advance(1);
+    assert_eq!(reason(&world, &syn), Reason::ChallengeSent);
+    world.advance(123_000_000_000);
+    assert_eq!(reason(&world, &rst), Reason::Pass, "its key is past");
+}
+
+#[test]
+fn cookies_step_down_to_challenges() {
+    let syn = Tcp::syn(CLIENT, SERVER);
+    let check = |change: &dyn Fn(&mut World)| {
+        let mut world = laddered(syn_mode::COOKIE);
+        change(&mut world);
+        let (sent, reply) = fate(&world, syn.bytes());
+        assert_eq!(sent, Reason::ChallengeSent);
+        assert_eq!(reason(&world, &reset(&syn, &reply.bytes)), Reason::ChallengePassed);
+        assert_eq!(reason(&world, &syn), Reason::Proven);
+    };
+    check(&|w| *w.listeners.get_mut(&80).expect("served") = Socket::MptcpListener);
+    check(&|w| w.step_down(80, StepDown::Refused));
+    check(&|w| w.step_down(0, StepDown::Refused));
+    check(&|w| w.config.flags = 0);
+}
+
+#[test]
+fn without_a_key_the_stack_gets_its_budget_and_no_more() {
+    for mode in [syn_mode::COOKIE, syn_mode::CHALLENGE, syn_mode::LIMIT] {
+        let world = laddered(mode);
+        world.advance(64_000_000_000);
+        let fates: Vec<_> = (0..5).map(|_| reason(&world, &Tcp::syn(CLIENT, SERVER)).action()).collect();
+        let (pass, drop) = (Action::Pass, Action::Drop);
+        assert_eq!(fates, [pass, pass, pass, drop, drop], "mode {mode}");
+        world.advance(100_000_000);
+        assert_eq!(reason(&world, &Tcp::syn(CLIENT, SERVER)).action(), pass);
+    }
+}
+
+#[test]
+fn auto_arms_with_the_first_syn_over_budget() {
+    let world = laddered(syn_mode::AUTO);
+    let syn = Tcp::syn(CLIENT, SERVER).options(&linux_options());
+    let fates: Vec<_> = (0..5).map(|_| reason(&world, &syn)).collect();
+    let (pass, sent) = (Reason::Pass, Reason::CookieSent);
+    assert_eq!(fates, [pass, pass, pass, sent, sent]);
+    let (_, reply) = fate(&world, syn.bytes());
+    world.advance(10_000_000_000);
+    assert_eq!(reason(&world, &syn), pass, "disarmed after its hold time");
+    assert_eq!(reason(&world, &ack(&syn, &reply.bytes)), Reason::CookieAccepted, "still in flight");
+    world.advance(200_000_000_000);
+    assert_eq!(reason(&world, &syn), pass);
+    assert_eq!(world.arms[1].syn.until.load(), 0, "long past");
+    assert_eq!(world.arms[1].syn.count.load(), 1);
+}
+
+#[test]
+fn auto_goes_down_the_ladder_too() {
+    let mut world = laddered(syn_mode::AUTO);
+    world.config.flags = 0;
+    for _ in 0..3 {
+        assert_eq!(reason(&world, &Tcp::syn(CLIENT, SERVER)), Reason::Pass);
+    }
+    assert_eq!(reason(&world, &Tcp::syn(CLIENT, SERVER)), Reason::ChallengeSent);
+}
+
+#[test]
+fn a_freshly_armed_service_knows_the_stacks_own_handshakes() {
+    let mut world = laddered(syn_mode::AUTO);
+    world.config.grace = 1_000_000_000;
+    let ack = with(&Tcp::syn(CLIENT, SERVER), flag::ACK);
+    for _ in 0..4 {
+        fate(&world, Tcp::syn("8.8.8.8", SERVER).bytes());
+    }
+    assert_eq!(reason(&world, &ack), Reason::CookieGrace);
+    world.stack_cookies.insert((40_000, 80));
+    world.advance(1_000_000_000);
+    assert_eq!(reason(&world, &ack), Reason::StackCookie);
+    world.stack_cookies.clear();
+    assert_eq!(reason(&world, &ack), Reason::CookieInvalid);
+}
+
+#[test]
+fn a_syn_with_data() {
+    let mut world = laddered(syn_mode::COOKIE);
+    let syn = Tcp { payload: vec![1; 10], ..Tcp::syn(CLIENT, SERVER) };
+    assert_eq!(reason(&world, &syn), Reason::CookieSent);
+    world.config.services[1].flags = service::DROP_SYN_DATA;
+    assert_eq!(reason(&world, &syn), Reason::SynData);
+    assert_eq!(reason(&world, &Tcp::syn(CLIENT, SERVER)), Reason::CookieSent);
+}
+
+/// A world that watches segments: armed by the third sampled stray.
+fn watching() -> World {
+    let mut world = world();
+    world.config.services[1] = Service::NONE;
+    world.config.flags = flags::CHECK_STATE;
+    world.config.stray_on = Limit::per_second(10, 2);
+    world.config.stray_off = Limit::per_second(10, 10);
+    world.config.stray_hold = 5_000_000_000;
+    world.until_sample.set(1);
+    world
+}
+
+/// Sends strays until all segments are looked up.
+fn arm_strays(world: &World, stray: &Tcp) {
+    for _ in 0..3 {
+        world.until_sample.set(1);
+        assert_eq!(reason(world, stray).action(), Action::Pass);
+    }
+}
+
+#[test]
+fn strays_arm_the_check_and_are_dropped_by_their_kind() {
+    let base = Tcp::syn("8.8.8.8", SERVER);
+    let data = Tcp { payload: vec![0; 4], ..with(&base, flag::ACK) };
+    for (stray, expected) in [
+        (with(&base, flag::ACK), Reason::StrayAck),
+        (data, Reason::StrayData),
+        (with(&base, flag::ACK | flag::FIN), Reason::StrayFin),
+        (with(&base, flag::RST), Reason::StrayRst),
+        (with(&base, flag::RST | flag::ACK), Reason::StrayRst),
+        (with(&base, flag::SYN | flag::ACK), Reason::StraySynAck),
+    ] {
+        let mut world = watching();
+        world.connections.insert((50_000, 80));
+        arm_strays(&world, &stray);
+        assert_eq!(reason(&world, &stray), expected);
+        let mut known = stray.clone();
+        known.header.source_port = 50_000;
+        assert_eq!(reason(&world, &known), Reason::Established, "of a connection");
+        world.listeners.clear();
+        assert_eq!(reason(&world, &stray), expected, "to a closed port");
+        world.advance(5_000_000_000);
+        assert_ne!(reason(&world, &stray), expected, "disarmed");
+    }
+}
+
+#[test]
+fn few_strays_arm_nothing() {
+    let world = watching();
+    let stray = with(&Tcp::syn("8.8.8.8", SERVER), flag::ACK);
+    for _ in 0..20 {
+        world.until_sample.set(1);
+        assert_eq!(reason(&world, &stray), Reason::Stray);
+        world.advance(100_000_000);
+    }
+    assert_eq!(world.arms[1].state.count.load(), 0);
+}
+
+#[test]
+fn armed_or_not_some_strays_reach_the_stack_to_be_reset() {
+    let mut world = watching();
+    world.config.unknown_acks = Limit::per_second(10, 1);
+    let stray = with(&Tcp::syn("8.8.8.8", SERVER), flag::ACK);
+    arm_strays(&world, &stray);
+    assert_eq!(reason(&world, &stray), Reason::UnknownAck);
+    assert_eq!(reason(&world, &stray), Reason::StrayAck);
+    world.advance(1_000_000_000);
+    assert_eq!(reason(&world, &with(&stray, flag::RST)), Reason::StrayRst, "nobody answers a RST");
+}
+
+#[test]
+fn strays_elsewhere_are_somebody_elses() {
+    let world = watching();
+    let mut stray = with(&Tcp::syn("8.8.8.8", SERVER), flag::ACK);
+    arm_strays(&world, &stray);
+    stray.header.destination_port = 50_000;
+    assert_eq!(reason(&world, &stray), Reason::Pass, "no service there");
+    let mut host = watching();
+    host.config.flags |= flags::CHECK_STATE_OF_HOST;
+    arm_strays(&host, &stray);
+    assert_eq!(reason(&host, &stray), Reason::StrayAck);
+    let forwarded = with(&Tcp::syn("8.8.8.8", "9.9.9.9"), flag::ACK);
+    host.config.services[1].syn_mode = syn_mode::OFF;
+    arm_strays(&host, &with(&Tcp::syn("8.8.8.8", SERVER), flag::ACK));
+    assert_eq!(reason(&host, &forwarded), Reason::NotLocal);
+}
+
+fn gateway(mode: u32) -> World {
+    let mut world = laddered(mode);
+    world.config.protected[0] = Prefix { network: address("9.9.9.0").0, mask: mapped_mask(0xffff_ff00) };
+    world.config.protected[1] =
+        Prefix { network: address("2620:4f:8000:9::").0, mask: [u32::MAX, u32::MAX, 0, 0] };
+    (world.config.protected_service, world.config.protected_len) = ([1; 8], 2);
+    world
+}
+
+#[test]
+fn a_gateway_challenges_for_those_behind_it() {
+    for mode in [syn_mode::CHALLENGE, syn_mode::COOKIE] {
+        let world = gateway(mode);
+        for (source, destination) in [(CLIENT, "9.9.9.9"), (CLIENT6, "2620:4f:8000:9::9")] {
+            let syn = Tcp::syn(source, destination);
+            let (sent, reply) = fate(&world, syn.bytes());
+            assert_eq!(sent, Reason::ChallengeSent);
+            assert_eq!(reason(&world, &reset(&syn, &reply.bytes)), Reason::ChallengePassed);
+            assert_eq!(reason(&world, &syn), Reason::Proven);
+            for _ in 0..10 {
+                assert_eq!(reason(&world, &with(&syn, flag::ACK)), Reason::Proven);
+            }
+        }
+        let strange: Vec<_> =
+            (0..5).map(|_| reason(&world, &with(&Tcp::syn("8.8.8.8", "9.9.9.9"), flag::ACK))).collect();
+        assert_eq!(strange[..3], [Reason::Pass; 3]);
+        assert_eq!(strange[3..], [Reason::UnprovenRate; 2]);
+        assert_eq!(reason(&world, &Tcp::syn(CLIENT, "9.9.8.9")), Reason::NotLocal, "not protected");
+    }
+}
+
+#[test]
+fn a_busy_gateway_keeps_its_proofs_alive() {
+    let mut world = gateway(syn_mode::CHALLENGE);
+    world.config.proven = 10_000_000_000;
+    let syn = Tcp::syn(CLIENT, "9.9.9.9");
+    let (_, reply) = fate(&world, syn.bytes());
+    assert_eq!(reason(&world, &reset(&syn, &reply.bytes)), Reason::ChallengePassed);
+    for _ in 0..10 {
+        world.advance(6_000_000_000);
+        assert_eq!(reason(&world, &with(&syn, flag::ACK)), Reason::Proven);
+    }
+    assert_eq!(world.arms[1].syn.count.load(), 0);
+}
+
+#[test]
+fn forged_packets_prove_nothing_and_evict_nobody() {
+    let world = laddered(syn_mode::CHALLENGE);
+    let syn = Tcp::syn(CLIENT, SERVER);
+    let (_, reply) = fate(&world, syn.bytes());
+    assert_eq!(reason(&world, &reset(&syn, &reply.bytes)), Reason::ChallengePassed);
+    for number in 0..100_000_u32 {
+        let source = std::net::Ipv4Addr::from(0x2000_0000 + number * 7).to_string();
+        let mut packet = Tcp::syn(&source, SERVER);
+        packet.header.sequence_number = number;
+        assert_ne!(reason(&world, &with(&packet, flag::RST)), Reason::ChallengePassed);
+        assert_ne!(reason(&world, &packet), Reason::Proven);
+    }
+    assert_eq!(reason(&world, &syn), Reason::Proven);
+}
+
+#[test]
+fn observe_arms_and_drops_nothing() {
+    let mut world = laddered(syn_mode::AUTO);
+    world.config.flags |= flags::OBSERVE;
+    let fates: Vec<_> = (0..5).map(|_| reason(&world, &Tcp::syn(CLIENT, SERVER))).collect();
+    assert_eq!(fates[3..], [Reason::CookieSent; 2], "what would happen");
+    assert_eq!(action(fates[4], &world), Action::Pass);
+    assert!(world.arms.iter().all(|arm: &Arm| arm.state.count.load() == 0));
 }

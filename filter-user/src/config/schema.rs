@@ -56,8 +56,34 @@ pub enum HandOver {
 pub enum SynMode {
     /// The stack.
     Off,
+    /// The stack, up to a rate.
+    Limit,
+    /// RST challenges.
+    Challenge,
     /// SYN cookies.
     Cookie,
+    /// The stack up to a rate; above it the best there is.
+    Auto,
+}
+
+/// What becomes of a SYN with data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SynData {
+    /// Like any other SYN.
+    Pass,
+    /// Dropped.
+    Drop,
+}
+
+/// Which segments are looked up in the socket table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strays {
+    /// None but those of cookie services.
+    Off,
+    /// Those to services.
+    Services,
+    /// All.
+    Host,
 }
 
 section! {
@@ -75,6 +101,10 @@ section! {
         service: Vec<Service> = tables::<Service>();
         /// SYN cookies.
         cookie: Cookie = table::<Cookie>();
+        /// Challenges.
+        challenge: Challenge = table::<Challenge>();
+        /// Segments of no connection.
+        stray: Stray = table::<Stray>();
         /// Table sizes.
         limits: Limits = table::<Limits>();
         /// Prometheus metrics.
@@ -146,6 +176,8 @@ section! {
         name: Spanned<String> = name();
         /// Destination ports. A port belongs to one service.
         ports: Vec<Spanned<PortRange>> = port_range().list();
+        /// Prefixes behind this host (a gateway) whose SYNs to these ports are challenged, too; at most 8 in all.
+        protect: Vec<Spanned<IpNet>> = prefix().list();
         /// SYN-flood defence.
         syn: Syn = table::<Syn>();
         /// Limits for each source: an IPv4 address or an IPv6 /64.
@@ -157,8 +189,27 @@ section! {
     /// `syn` of a `[[service]]`
     Syn {
         /// `cookie` answers every SYN statelessly and creates the connection when the client's ACK proves its
-        /// address (Linux 6.9, `net.ipv4.tcp_syncookies` at least 1); `off` leaves SYNs to the stack.
-        mode: Spanned<SynMode> = choice(&[("off", SynMode::Off), ("cookie", SynMode::Cookie)]).or("off");
+        /// address (Linux 6.9, `net.ipv4.tcp_syncookies` at least 1); where that can't be, it does as `challenge`.
+        /// `challenge` answers with a SYN-ACK that the client resets, remembers who did, and passes their
+        /// SYNs: any kernel, also for `protect`. `limit` passes `on` SYNs a second. `auto` passes them all up to `on`
+        /// and does as `cookie` above it. `off` leaves SYNs to the stack.
+        mode: Spanned<SynMode> = choice(&[
+            ("off", SynMode::Off),
+            ("limit", SynMode::Limit),
+            ("challenge", SynMode::Challenge),
+            ("cookie", SynMode::Cookie),
+            ("auto", SynMode::Auto),
+        ])
+        .or("off");
+        /// SYNs per second of the whole service that the stack gets: `limit` drops the rest, `auto` arms at the
+        /// first one above. A tenth of it may come at once.
+        on: Spanned<u32> = number(1..=10_000_000).or("20000");
+        /// `auto` stays armed while more SYNs per second than this arrive.
+        off: Spanned<u32> = number(1..=10_000_000).or("5000");
+        /// How long `auto` stays armed after that.
+        hold: Spanned<Duration> = duration(1..=3600).or("60s");
+        /// SYNs with data (TCP Fast Open): `drop` if the service takes none.
+        data: Spanned<SynData> = choice(&[("pass", SynData::Pass), ("drop", SynData::Drop)]).or("pass");
     }
 }
 
@@ -192,6 +243,36 @@ section! {
 }
 
 section! {
+    /// `[challenge]`
+    Challenge {
+        /// How long a source (an IPv4 address, an IPv6 /64) counts as proven after it has answered.
+        proven: Spanned<Duration> = duration(10..=86400).or("10m");
+    }
+}
+
+section! {
+    /// `[stray]`: TCP segments (ACK, data, FIN, RST, SYN-ACK) that belong to no connection of this host
+    Stray {
+        /// Where they are looked for and dropped. Connections that this host forwards after a translation of addresses
+        /// (DNAT, masquerading, published container ports) have no socket here: `services` leaves all ports alone
+        /// that are no service's.
+        scope: Spanned<Strays> = choice(&[
+            ("services", Strays::Services),
+            ("host", Strays::Host),
+            ("off", Strays::Off),
+        ])
+        .or("services");
+        /// Strays per second, estimated from every 64th segment, above which each segment is looked up and strays are
+        /// dropped.
+        on: Spanned<u32> = number(100..=10_000_000).or("2000");
+        /// It stays so while more than this arrive.
+        off: Spanned<u32> = number(10..=10_000_000).or("500");
+        /// How long it stays so after that.
+        hold: Spanned<Duration> = duration(1..=3600).or("30s");
+    }
+}
+
+section! {
     /// `syn_ack` of `[cookie]`
     SynAck {
         /// SYN-ACKs to one source prefix (IPv4 /24, IPv6 /48). A flood that forges that very prefix can use them up, so
@@ -212,6 +293,8 @@ section! {
         reply_buckets: Spanned<u32> = power_of_two(1024..=16_777_216).or("4096");
         /// Handshakes of the last moment.
         recent: Spanned<u32> = power_of_two(1024..=16_777_216).or("65536");
+        /// Sources that have answered a challenge.
+        proven: Spanned<u32> = power_of_two(1024..=67_108_864).or("262144");
         /// This host's own addresses.
         local_addresses: Spanned<u32> = number(16..=65536).or("1024");
         /// Management prefixes.
@@ -232,6 +315,12 @@ impl Service {
     /// Whether it asks for SYN cookies.
     #[must_use]
     pub fn wants_cookies(&self) -> bool {
-        *self.syn.mode.as_ref() == SynMode::Cookie
+        matches!(self.syn.mode.as_ref(), SynMode::Cookie | SynMode::Auto)
+    }
+
+    /// Whether it does anything about SYNs.
+    #[must_use]
+    pub fn defends_syns(&self) -> bool {
+        *self.syn.mode.as_ref() != SynMode::Off
     }
 }

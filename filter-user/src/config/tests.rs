@@ -122,6 +122,17 @@ fn refused_with_a_hint() {
             "without a TCP port",
             "add a port",
         ),
+        (
+            "[[service]]\nname = \"x\"\nports = [\"tcp/1\"]\nsyn = { mode = \"auto\", on = 100, off = 100 }",
+            "off = 100 is not below on = 100",
+            "a quarter",
+        ),
+        (
+            "[[service]]\nname = \"x\"\nports = [\"tcp/1\"]\nprotect = [\"9.9.9.0/24\"]",
+            "needs a SYN defence",
+            "add syn = ",
+        ),
+        ("[stray]\non = 400", "off = 500 is not below on = 400", "a quarter"),
         ("[[service]]\nname = \"x\"\nports = [\"tcp/1\", \"tcp/1\"]", "belongs to a service", "remove one"),
         ("[cookie]\nperiod = \"1500ms\"", "whole seconds", "write \"1s\""),
         ("[cookie]\nperiod = \"64\"", "is no duration", "a unit"),

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::{
     diagnostic::{Diagnostic, Problems},
-    schema::{Cookie, INTERFACES, Interface, Management, Metrics, Mode, Service, Settings},
+    schema::{Cookie, INTERFACES, Interface, Management, Metrics, Mode, Service, Settings, SynMode},
     value::{PortRange, Protocol},
 };
 
@@ -16,9 +16,16 @@ use super::{
 pub fn settings(settings: &mut Settings, problems: &mut Problems) {
     interfaces(&settings.interface, problems);
     services(&settings.service, problems);
+    for service in &mut settings.service {
+        normalise(&mut service.protect, problems);
+    }
     let limit = *settings.limits.management_prefixes.as_ref() as usize;
     management(&mut settings.management, *settings.daemon.mode.as_ref(), limit, problems);
     cookie(&settings.cookie, problems);
+    let stray = &settings.stray;
+    if stray.off.as_ref() >= stray.on.as_ref() {
+        thresholds(&stray.on, &stray.off, problems);
+    }
     metrics(&settings.metrics, problems);
 }
 
@@ -55,6 +62,7 @@ fn services(services: &[Service], problems: &mut Problems) {
     }
     for service in services {
         ports_fit(service, problems);
+        ladder(service, problems);
     }
     owners(services, problems);
 }
@@ -67,11 +75,30 @@ fn ports_fit(service: &Service, problems: &mut Problems) {
             format!("service {:?} has no ports", service.name.as_ref()),
         );
         problems.push(error.hint("add ports = [\"tcp/443\"]"));
-    } else if service.wants_cookies() && !has(Protocol::Tcp) {
+    } else if service.defends_syns() && !has(Protocol::Tcp) {
         let error =
-            Diagnostic::error(service.syn.mode.span(), "SYN cookies for a service without a TCP port");
+            Diagnostic::error(service.syn.mode.span(), "a SYN defence for a service without a TCP port");
         problems.push(error.hint("remove syn, or add a port such as \"tcp/443\""));
     }
+}
+
+fn ladder(service: &Service, problems: &mut Problems) {
+    let (on, off) = (&service.syn.on, &service.syn.off);
+    if *service.syn.mode.as_ref() == SynMode::Auto && off.as_ref() >= on.as_ref() {
+        thresholds(on, off, problems);
+    }
+    if let (Some(prefix), false) = (service.protect.first(), service.defends_syns()) {
+        let error = Diagnostic::error(prefix.span(), "a service that protects others needs a SYN defence");
+        problems.push(error.hint("add syn = { mode = \"auto\" } or \"challenge\""));
+    }
+}
+
+/// `off` is not below `on`: what it switches would flap.
+fn thresholds(on: &Spanned<u32>, off: &Spanned<u32>, problems: &mut Problems) {
+    let (on, off, span) =
+        (on.as_ref(), off.as_ref(), Some(off.span()).filter(|span| !span.is_empty()).unwrap_or(on.span()));
+    let error = Diagnostic::error(span, format!("off = {off} is not below on = {on}"));
+    problems.push(error.hint("set off to a quarter of on, so that it does not flap"));
 }
 
 /// Complains about ports of two services, once for each range.
@@ -91,9 +118,7 @@ fn owners(services: &[Service], problems: &mut Problems) {
 }
 
 fn management(management: &mut Management, mode: Mode, limit: usize, problems: &mut Problems) {
-    for prefix in &mut management.allow {
-        *prefix = Spanned::new(prefix.span(), normalised(prefix, problems));
-    }
+    normalise(&mut management.allow, problems);
     if let Some(extra) = management.allow.get(limit) {
         let error = Diagnostic::error(extra.span(), format!("more than {limit} management prefixes"));
         problems.push(error.hint("aggregate them, or raise limits.management_prefixes"));
@@ -101,6 +126,13 @@ fn management(management: &mut Management, mode: Mode, limit: usize, problems: &
     if management.allow.is_empty() && mode == Mode::Enforce {
         let warning = Diagnostic::warning(None, "enforcing with an empty management list");
         problems.push(warning.hint("add [management] allow = [..] with the addresses that you log in from"));
+    }
+}
+
+/// Cuts off host bits, and says so.
+fn normalise(prefixes: &mut [Spanned<IpNet>], problems: &mut Problems) {
+    for prefix in prefixes {
+        *prefix = Spanned::new(prefix.span(), normalised(prefix, problems));
     }
 }
 

@@ -128,6 +128,7 @@ impl Live {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: state.facts.mode.label().to_owned(),
+            services: state.facts.services.clone(),
             config: config::source::shown(&self.path),
             reload_successful: state.facts.reload_successful,
             uptime_seconds: self.started.elapsed().as_secs(),

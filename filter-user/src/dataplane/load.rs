@@ -67,9 +67,12 @@ pub(super) fn load(
 /// Lines of each table, as the data path indexes them.
 fn lines(schema: &Schema) -> Result<[u32; 4]> {
     let mut lines = [0; 4];
-    for (table, name) in
-        [(Table::Sources, name::SOURCES), (Table::Replies, name::REPLIES), (Table::Recent, name::RECENT)]
-    {
+    for (table, name) in [
+        (Table::Sources, name::SOURCES),
+        (Table::Replies, name::REPLIES),
+        (Table::Recent, name::RECENT),
+        (Table::Proven, name::PROVEN),
+    ] {
         lines[table as usize] = schema.get(name)?.entries;
     }
     Ok(lines)

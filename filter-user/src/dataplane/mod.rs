@@ -52,13 +52,13 @@ pub use look::{Attached, attached};
 pub use netlink::Mode;
 pub use plan::{Attach, Ingress, InterfacePlan, Plan, Tables};
 pub use status::{Count, Interface, KeyStatus, Program};
-pub use tables::{Fill, SAMPLE_LINES};
+pub use tables::{Armed, Fill, SAMPLE_LINES, Switched};
 pub use tc::IngressKind;
 
 use pins::{Pins, exists};
 use schema::Schema;
 use slots::Slots;
-use tables::{Counters, HandOvers, Local, StepDowns, Table};
+use tables::{Arms, Counters, HandOvers, Local, StepDowns, Table};
 
 /// Nothing is attached: no daemon has run, or `detach` has removed its work.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -91,6 +91,8 @@ pub struct Dataplane {
     sources: Table,
     replies: Table,
     recent: Table,
+    proven: Table,
+    arms: Arms,
     notes: Vec<String>,
 }
 
@@ -127,6 +129,8 @@ impl Dataplane {
             sources: Table::open(&pins.map(name::SOURCES))?,
             replies: Table::open(&pins.map(name::REPLIES))?,
             recent: Table::open(&pins.map(name::RECENT))?,
+            proven: Table::open(&pins.map(name::PROVEN))?,
+            arms: Arms::open(&pins.map(name::ARMS))?,
             pins,
             notes: Vec::new(),
         })
@@ -195,13 +199,19 @@ impl Dataplane {
         KeyMap::new(&MapData::from_pin(self.pins.map(name::KEYS)).context("KEYS")?)
     }
 
+    /// What the service of that number (0: the rest of the host) has armed.
+    pub fn armed(&self, service: usize) -> Result<Armed> {
+        Ok(self.arms.get(service, monotonic()?))
+    }
+
     /// How full each table is, by map name.
-    pub fn fill(&self) -> Result<[(&'static str, Fill); 3]> {
+    pub fn fill(&self) -> Result<[(&'static str, Fill); 4]> {
         let now = monotonic()?;
         Ok([
             (name::SOURCES, self.sources.fill(now)),
             (name::REPLIES, self.replies.fill(now)),
             (name::RECENT, self.recent.fill(now)),
+            (name::PROVEN, self.proven.fill(now)),
         ])
     }
 

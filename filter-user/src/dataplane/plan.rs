@@ -52,6 +52,8 @@ pub struct Tables {
     pub replies: u32,
     /// Tuples of recent handshakes (a power of two).
     pub recent: u32,
+    /// Sources that have answered a challenge (a power of two).
+    pub proven: u32,
     /// Own addresses.
     pub local: u32,
     /// Management prefixes.

@@ -14,12 +14,15 @@ use sha2::{Digest as _, Sha256};
 use super::{plan::Tables, slots};
 
 /// Maps that outlive programs.
-pub(super) const STATE: [&str; 10] = [
+pub(super) const STATE: [&str; 13] = [
     name::COUNTERS,
     name::HANDOVERS,
     name::SOURCES,
     name::REPLIES,
     name::RECENT,
+    name::PROVEN,
+    name::ARMS,
+    name::SAMPLED,
     name::TOTAL,
     name::GRANT,
     name::KEYS,
@@ -80,6 +83,7 @@ impl Schema {
             (name::SOURCES, lines(tables.sources)?),
             (name::REPLIES, lines(tables.replies)?),
             (name::RECENT, lines(tables.recent)?),
+            (name::PROVEN, lines(tables.proven)?),
             (name::LOCAL, tables.local.max(1)),
             (name::MANAGEMENT, tables.management.max(1)),
         ];

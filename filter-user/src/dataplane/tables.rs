@@ -1,11 +1,12 @@
 //! Typed access to the state maps.
 
-use std::{collections::HashSet, net::IpAddr, path::Path};
+use std::{collections::HashSet, mem::offset_of, net::IpAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use filter_common::{
     abi::{Counter, HANDOVERS_LEN, HandOver, StepDown, counter_index},
+    arm::{Arm, Switch},
     bucket::WAYS,
     reason::{REASONS, Reason},
 };
@@ -140,6 +141,52 @@ impl Table {
     pub(super) fn fill(&self, now: u64) -> Fill {
         let load = |index: usize| self.0.words()[index].load(std::sync::atomic::Ordering::Relaxed);
         fill(self.0.words().len() / LINE_WORDS, load, now)
+    }
+}
+
+/// Whether something armed itself, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switched {
+    /// It is on.
+    pub on: bool,
+    /// It went on so often.
+    pub count: u64,
+    /// It has been on for that long, or was when it went off.
+    pub since: Duration,
+}
+
+/// What one service has armed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Armed {
+    /// `syn.mode = "auto"` answers SYNs.
+    pub syn: Switched,
+    /// Strays are dropped.
+    pub stray: Switched,
+}
+
+/// [`Arm`]s by service.
+pub(super) struct Arms(Mapping);
+
+impl Arms {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let map = MapData::from_pin(path).with_context(|| format!("open {}", path.display()))?;
+        Ok(Self(Mapping::read_only(&map).with_context(|| format!("{}", path.display()))?))
+    }
+
+    /// At `now`, `CLOCK_MONOTONIC` nanoseconds.
+    pub(super) fn get(&self, service: usize, now: u64) -> Armed {
+        let word = |offset: usize| {
+            let index = (service * size_of::<Arm>() + offset) / 8;
+            self.0.words().get(index).map_or(0, |word| word.load(std::sync::atomic::Ordering::Relaxed))
+        };
+        let switched = |offset: usize| {
+            let [until, since, count] =
+                [offset_of!(Switch, until), offset_of!(Switch, since), offset_of!(Switch, count)]
+                    .map(|field| word(offset + field));
+            let age = until.min(now).saturating_sub(since);
+            Switched { on: now < until, count, since: Duration::from_nanos(if until == 0 { 0 } else { age }) }
+        };
+        Armed { syn: switched(offset_of!(Arm, syn)), stray: switched(offset_of!(Arm, state)) }
     }
 }
 

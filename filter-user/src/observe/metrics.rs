@@ -28,6 +28,8 @@ use crate::config::Mode;
 pub struct Facts {
     /// Whether verdicts are carried out.
     pub mode: Mode,
+    /// Names of the services, in the order of their numbers from 1 on.
+    pub services: Vec<String>,
     /// Whether the data path may answer with cookies at all: a service asks for it, the kernel can.
     pub cookies: bool,
     /// Whether the last attempt to load the configuration succeeded.
@@ -92,6 +94,7 @@ pub fn families(sample: &Sample, facts: &Facts) -> Vec<MetricFamily> {
     let mut values = Values::default();
     packets(sample, &mut values);
     cookies(sample, facts, &mut values);
+    armed(sample, facts, &mut values);
     rest(sample, facts, &mut values);
     METRICS.iter().flat_map(|metric| values.family(metric)).collect()
 }
@@ -112,12 +115,16 @@ fn packets(sample: &Sample, values: &mut Values) {
 fn cookies(sample: &Sample, facts: &Facts, values: &mut Values) {
     let done = |reason| sample.total(false, reason).packets;
     values.add(&table::COOKIE_SENT, &[], done(Reason::CookieSent));
+    values.add(&table::CHALLENGE_SENT, &[], done(Reason::ChallengeSent));
+    values.add(&table::CHALLENGE_PASSED, &[], done(Reason::ChallengePassed));
     values.add(&table::COOKIE_VALIDATED, &["valid"], done(Reason::CookieAccepted));
     values.add(&table::COOKIE_VALIDATED, &["invalid"], done(Reason::CookieInvalid));
     for (result, count) in &sample.hand_overs {
         values.add(&table::COOKIE_HANDOVER, &[result], *count);
     }
     for (limiter, reason) in [
+        ("service_syn", Reason::SynLimit),
+        ("unproven", Reason::UnprovenRate),
         ("source", Reason::SourceRate),
         ("source_syn", Reason::SourceSynRate),
         ("reply_prefix", Reason::ReplyPrefixRate),
@@ -131,6 +138,21 @@ fn cookies(sample: &Sample, facts: &Facts, values: &mut Values) {
     values.set(&table::COOKIE_KEY_AGE, &[], age.as_secs_f64());
     values.set(&table::COOKIE_KEY_EXPIRES, &[], expires_in.as_secs_f64());
     values.set(&table::STEP_DOWN_PORTS, &[], float(sample.step_downs.len() as u64));
+}
+
+/// By service; `*` is the rest of the host.
+fn armed(sample: &Sample, facts: &Facts, values: &mut Values) {
+    let names = std::iter::once("*").chain(facts.services.iter().map(String::as_str));
+    for (number, service) in names.enumerate() {
+        let armed = sample.armed.get(number).copied().unwrap_or_default();
+        for (switched, on, count) in [
+            (armed.syn, &table::SYN_ARMED, &table::SYN_ARMINGS),
+            (armed.stray, &table::STRAY_ARMED, &table::STRAY_ARMINGS),
+        ] {
+            values.set(on, &[service], f64::from(u8::from(switched.on)));
+            values.add(count, &[service], switched.count);
+        }
+    }
 }
 
 fn rest(sample: &Sample, facts: &Facts, values: &mut Values) {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use filter_common::{
     abi::{Counter, HandOver, StepDown},
+    config::MAX_SERVICES,
     reason::{REASONS, Reason},
 };
 
-use crate::dataplane::{self, Dataplane, Fill, KeyStatus, Mode};
+use crate::dataplane::{self, Armed, Dataplane, Fill, KeyStatus, Mode};
 
 /// Counters of one interface: enforced, observed; by reason.
 pub type Block = [[Counter; REASONS]; 2];
@@ -62,6 +63,8 @@ pub struct Sample {
     pub step_downs: Vec<(u16, StepDown)>,
     /// The keys.
     pub keys: Keys,
+    /// What has armed itself, by service number; 0 is the rest of the host.
+    pub armed: Vec<Armed>,
     /// Fill levels.
     pub tables: Vec<Table>,
 }
@@ -97,6 +100,7 @@ impl Sample {
             interfaces,
             step_downs: dataplane.step_downs()?,
             keys: dataplane.keys()?.into(),
+            armed: (0..MAX_SERVICES).map(|service| dataplane.armed(service)).collect::<Result<_, _>>()?,
             tables: dataplane.fill()?.map(Table::new).into(),
         })
     }

@@ -23,6 +23,8 @@ pub struct Status {
     pub reasons: Vec<Fate>,
     /// SYN cookies.
     pub cookie: Cookie,
+    /// What has armed itself, by service; those that never did are left out.
+    pub armed: Vec<Armed>,
     /// Fill levels.
     pub tables: Vec<Table>,
 }
@@ -36,6 +38,8 @@ pub struct Daemon {
     pub version: String,
     /// observe or enforce.
     pub mode: String,
+    /// Names of the services, in the file's order.
+    pub services: Vec<String>,
     /// The configuration's path.
     pub config: String,
     /// Whether the last attempt to load it succeeded.
@@ -76,6 +80,21 @@ pub struct Fate {
     pub bytes: u64,
 }
 
+/// A defence that arms itself.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Armed {
+    /// The service's name (its number if there is no daemon to ask); `*` for the rest of the host.
+    pub service: String,
+    /// syn: its SYNs are answered; stray: segments of no connection are dropped.
+    pub what: String,
+    /// Now.
+    pub on: bool,
+    /// How long it is on, or was the last time, seconds.
+    pub seconds: u64,
+    /// How often it went on.
+    pub count: u64,
+}
+
 /// A table's fill level.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Table {
@@ -91,8 +110,10 @@ impl Status {
     /// What a sample says.
     #[must_use]
     pub fn new(sample: &Sample, daemon: Option<Daemon>) -> Self {
+        let services = daemon.as_ref().map_or(&[][..], |daemon| &daemon.services);
         Self {
             schema: 1,
+            armed: armed(sample, services),
             daemon,
             interfaces: sample.interfaces.iter().map(Interface::new).collect(),
             reasons: fates(sample),
@@ -131,6 +152,10 @@ impl Status {
             );
         }
         text += &self.cookie.text();
+        for a in &self.armed {
+            let now = if a.on { format!("on for {} s", a.seconds) } else { "off".to_owned() };
+            let _ = writeln!(text, "armed     {} {}: {now}, {} times in all", a.service, a.what, a.count);
+        }
         let _ = writeln!(text, "\n{:>14} {:>18}  {:<11} reason", "packets", "bytes", "verdict");
         for fate in &self.reasons {
             let _ = writeln!(
@@ -160,6 +185,23 @@ impl Interface {
             answered: sum(Action::Reply),
         }
     }
+}
+
+fn armed(sample: &Sample, services: &[String]) -> Vec<Armed> {
+    let name = |number: usize| match number {
+        0 => "*".to_owned(),
+        _ => services.get(number - 1).cloned().unwrap_or_else(|| number.to_string()),
+    };
+    let all = sample.armed.iter().enumerate().flat_map(|(number, armed)| {
+        [("syn", armed.syn), ("stray", armed.stray)].map(|(what, switched)| Armed {
+            service: name(number),
+            what: what.to_owned(),
+            on: switched.on,
+            seconds: switched.since.as_secs(),
+            count: switched.count,
+        })
+    });
+    all.filter(|armed| armed.count > 0).collect()
 }
 
 fn fates(sample: &Sample) -> Vec<Fate> {

@@ -5,13 +5,18 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 
-use filter_common::config::{self, Config, Limit, Ports, Summary};
+use std::time::Duration;
+
+use filter_common::{
+    config::{self, Config, Limit, MAX_PROTECTED, Ports, Summary},
+    state::SAMPLE,
+};
 use ipnet::IpNet;
 
 use super::{
     diagnostic::{Diagnostic, Problems},
     host::{Host, Link},
-    schema::{HandOver, Interface, Mode, Service, Settings},
+    schema::{HandOver, Interface, Mode, Service, Settings, Stray, Strays, SynData, SynMode},
     value::{Protocol, Rate},
 };
 use crate::dataplane::plan::{InterfacePlan, Plan, Tables};
@@ -52,6 +57,12 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     config.reply_per_prefix = limit(*answers.per_prefix.as_ref());
     config.reply_total = limit(*answers.total.as_ref());
     config.unknown_acks = limit(*settings.cookie.unknown_ack.as_ref());
+    config.proven = nanoseconds(*settings.challenge.proven.as_ref());
+    // A cookie lives until the end of the period after its own.
+    config.in_flight = 2 * nanoseconds(*settings.cookie.period.as_ref());
+    config.grace = nanoseconds(*settings.cookie.grace.as_ref());
+    strays(&mut config, &settings.stray);
+    protect(&mut config, &settings.service, problems);
     for (slot, service) in config.services.iter_mut().skip(1).zip(&settings.service) {
         *slot = policy(service);
     }
@@ -62,10 +73,62 @@ fn limit(rate: Option<Rate>) -> Limit {
     rate.map_or(Limit::NONE, Rate::limit)
 }
 
+/// So many a second, a tenth of them at once.
+fn bursting(rate: u32) -> Limit {
+    Limit::per_second(rate.into(), u64::from(rate / 10).max(1))
+}
+
+/// Of a duration that the schema bounds.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Samples that may come at once before strays arm their check.
+const SAMPLES: u64 = 8;
+
+fn strays(config: &mut Config, stray: &Stray) {
+    config.flags |= match stray.scope.as_ref() {
+        Strays::Off => 0,
+        Strays::Services => config::flags::CHECK_STATE,
+        Strays::Host => config::flags::CHECK_STATE | config::flags::CHECK_STATE_OF_HOST,
+    };
+    let interval = SAMPLE * 1_000_000_000 / u64::from(*stray.on.as_ref());
+    config.stray_on = Limit { interval, tolerance: interval * (SAMPLES - 1) };
+    config.stray_off = bursting(*stray.off.as_ref());
+    config.stray_hold = nanoseconds(*stray.hold.as_ref());
+}
+
+/// Fills in the forwarded prefixes; more than fit are an error.
+fn protect(config: &mut Config, services: &[Service], problems: &mut Problems) {
+    let all = (1_u8..).zip(services).flat_map(|(number, s)| s.protect.iter().map(move |p| (number, p)));
+    for (index, (number, prefix)) in all.enumerate() {
+        let Some(slot) = config.protected.get_mut(index) else {
+            let message = format!("more than {MAX_PROTECTED} protected prefixes");
+            problems.push(Diagnostic::error(prefix.span(), message).hint("aggregate them"));
+            return;
+        };
+        *slot = prefixes::mapped(prefix.as_ref());
+        config.protected_service[index] = number;
+        config.protected_len = index as u32 + 1;
+    }
+}
+
 fn policy(service: &Service) -> config::Service {
     config::Service {
-        flags: if service.wants_cookies() { config::service::SYN_COOKIE } else { 0 },
-        reserved: 0,
+        syn_mode: match service.syn.mode.as_ref() {
+            SynMode::Off => config::syn_mode::OFF,
+            SynMode::Limit => config::syn_mode::LIMIT,
+            SynMode::Challenge => config::syn_mode::CHALLENGE,
+            SynMode::Cookie => config::syn_mode::COOKIE,
+            SynMode::Auto => config::syn_mode::AUTO,
+        },
+        flags: match service.syn.data.as_ref() {
+            SynData::Pass => 0,
+            SynData::Drop => config::service::DROP_SYN_DATA,
+        },
+        on: bursting(*service.syn.on.as_ref()),
+        off: bursting(*service.syn.off.as_ref()),
+        hold: nanoseconds(*service.syn.hold.as_ref()),
         per_source: limit(*service.rate.per_source.as_ref()),
         per_source_syn: limit(*service.rate.per_source_syn.as_ref()),
     }
@@ -83,7 +146,7 @@ fn cookies(settings: &Settings, host: &Host, problems: &mut Problems) -> bool {
         (true, _) => return true,
     };
     let warning = Diagnostic::warning(service.syn.mode.span(), format!("no SYN cookies here: {why}"));
-    problems.push(warning.label("SYNs go to the stack").hint(hint));
+    problems.push(warning.label("SYNs are challenged instead").hint(hint));
     false
 }
 
@@ -183,6 +246,7 @@ fn tables(settings: &Settings) -> Tables {
         sources: *limits.source_buckets.as_ref(),
         replies: *limits.reply_buckets.as_ref(),
         recent: *limits.recent.as_ref(),
+        proven: *limits.proven.as_ref(),
         local: *limits.local_addresses.as_ref(),
         management: *limits.management_prefixes.as_ref(),
     }

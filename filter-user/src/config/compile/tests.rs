@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use filter_common::config::{Limit, flags, service};
+use filter_common::config::{Limit, flags, service, syn_mode};
 
 use super::*;
 use crate::config::{Source, parse};
@@ -44,9 +44,10 @@ fn services_start_at_one() {
     assert_eq!(plan.ports.tcp.iter().filter(|index| **index != 0).count(), 13);
     let config = &plan.interfaces[0].config;
     assert_eq!(config.services[0], config::Service::default());
-    assert_eq!(config.services[1].flags, 0);
+    assert_eq!(config.services[1].syn_mode, syn_mode::OFF);
     let web = config.services[2];
-    assert_eq!(web.flags, service::SYN_COOKIE);
+    assert_eq!((web.syn_mode, web.flags), (syn_mode::COOKIE, 0));
+    assert_eq!((web.on, web.hold), (Limit::per_second(20_000, 2_000), 60_000_000_000));
     assert_eq!(web.per_source, Limit::per_second(1000, 2000));
     assert_eq!(web.per_source_syn, Limit { interval: 2_000_000_000, tolerance: 8_000_000_000 });
 }
@@ -54,10 +55,13 @@ fn services_start_at_one() {
 #[test]
 fn mode_and_cookies_become_flags() {
     let flags_of = |more: &str, host: &Host| compiled(more, host).0.unwrap().interfaces[0].config.flags;
-    assert_eq!(flags_of("", &host()), flags::OBSERVE);
-    assert_eq!(flags_of(WEB, &host()), flags::OBSERVE | flags::COOKIES);
+    assert_eq!(flags_of("", &host()), flags::OBSERVE | flags::CHECK_STATE);
+    assert_eq!(flags_of(WEB, &host()), flags::OBSERVE | flags::COOKIES | flags::CHECK_STATE);
     let enforce = format!("handover = \"decode\"\n[daemon]\nmode = \"enforce\"{WEB}");
-    assert_eq!(flags_of(&enforce, &host()), flags::COOKIES | flags::DECODE_IN_TC);
+    assert_eq!(flags_of(&enforce, &host()), flags::COOKIES | flags::DECODE_IN_TC | flags::CHECK_STATE);
+    assert_eq!(flags_of("[stray]\nscope = \"off\"", &host()), flags::OBSERVE);
+    let all = flags::OBSERVE | flags::CHECK_STATE | flags::CHECK_STATE_OF_HOST;
+    assert_eq!(flags_of("[stray]\nscope = \"host\"", &host()), all);
 }
 
 #[test]
@@ -111,4 +115,45 @@ fn own_addresses_must_fit() {
     let (plan, problems) = compiled("[limits]\nlocal_addresses = 16", &host);
     assert!(plan.is_none());
     assert!(problems[0].message.contains("17 addresses"), "{problems:?}");
+}
+
+#[test]
+fn the_ladder_compiles() {
+    let mode = |mode: &str| {
+        let more = format!(
+            "[[service]]\nname = \"web\"\nports = [\"tcp/80\"]\nsyn = {{ mode = \"{mode}\", data = \"drop\" }}"
+        );
+        let (plan, problems) = compiled(&more, &host());
+        assert_eq!(problems, [], "{mode}");
+        let interface = plan.unwrap().interfaces.remove(0);
+        assert_eq!(interface.config.services[1].flags, service::DROP_SYN_DATA);
+        (
+            interface.config.services[1].syn_mode,
+            interface.config.has(flags::COOKIES),
+            interface.ingress.is_some(),
+        )
+    };
+    assert_eq!(mode("off"), (syn_mode::OFF, false, false));
+    assert_eq!(mode("limit"), (syn_mode::LIMIT, false, false));
+    assert_eq!(mode("challenge"), (syn_mode::CHALLENGE, false, false));
+    assert_eq!(mode("cookie"), (syn_mode::COOKIE, true, true));
+    assert_eq!(mode("auto"), (syn_mode::AUTO, true, true));
+}
+
+#[test]
+fn protected_prefixes_know_their_service() {
+    let more = |prefixes: &str| {
+        format!(
+            "[[service]]\nname = \"a\"\nports = [\"udp/53\"]\n[[service]]\nname = \"b\"\nports = [\"tcp/80\"]\n\
+             syn = {{ mode = \"auto\" }}\nprotect = [{prefixes}]"
+        )
+    };
+    let (plan, _) = compiled(&more("\"9.9.9.0/24\", \"2620:fe::/48\""), &host());
+    let config = &plan.unwrap().interfaces[0].config;
+    assert_eq!((config.protected_len, config.protected_service[..2].to_vec()), (2, vec![2, 2]));
+    assert_eq!(config.protected[0].network[3], 0x0909_0900_u32.to_be());
+    let many: Vec<_> = (0..9).map(|i| format!("\"9.9.{i}.0/24\"")).collect();
+    let (plan, problems) = compiled(&more(&many.join(", ")), &host());
+    assert!(plan.is_none());
+    assert!(problems[0].message.contains("more than 8"), "{problems:?}");
 }

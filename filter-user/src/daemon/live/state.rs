@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, time::SystemTime};
 
 use anyhow::{Context as _, Result};
-use filter_common::config::{flags, service};
+use filter_common::config::{flags, syn_mode};
 use tracing::{info, warn};
 
 use crate::{
@@ -162,6 +162,7 @@ impl State {
 fn facts(settings: &Settings, plan: &Plan) -> Facts {
     Facts {
         mode: *settings.daemon.mode.as_ref(),
+        services: settings.service.iter().map(|service| service.name.as_ref().clone()).collect(),
         cookies: plan.interfaces.iter().any(|interface| interface.config.has(flags::COOKIES)),
         reload_successful: true,
         reload_success: SystemTime::now(),
@@ -201,7 +202,7 @@ fn answers_only_what(old: &Plan, new: &Plan) -> bool {
         answering
             .flat_map(|interface| {
                 let services = &interface.config.services;
-                let cookies = move |number: &u8| services[*number as usize].flags & service::SYN_COOKIE != 0;
+                let cookies = move |number: &u8| services[*number as usize].syn_mode >= syn_mode::CHALLENGE;
                 let open = plan.ports.tcp.iter().enumerate().filter(move |(_, number)| cookies(number));
                 open.map(|(port, _)| (interface.name.clone(), port))
             })

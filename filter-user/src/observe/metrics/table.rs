@@ -46,6 +46,18 @@ metrics! {
         "ACKs for no known connection, by whether their cookie was valid.";
     COOKIE_HANDOVER Counter "syn_cookie_handover_total" ["result"]
         "What became of accepted cookies when tc ingress handed them to the kernel.";
+    CHALLENGE_SENT Counter "challenge_sent_total" []
+        "SYNs answered with a challenge.";
+    CHALLENGE_PASSED Counter "challenge_passed_total" []
+        "RSTs that answered a challenge: proofs that a source can receive.";
+    SYN_ARMED Gauge "syn_armed" ["service"]
+        "1 while the service's SYNs are answered because more came than its syn.on (mode auto).";
+    SYN_ARMINGS Counter "syn_armings_total" ["service"]
+        "How often that began.";
+    STRAY_ARMED Gauge "stray_armed" ["service"]
+        "1 while segments of no connection are dropped because there were many; service * is the rest of the host.";
+    STRAY_ARMINGS Counter "stray_armings_total" ["service"]
+        "How often that began.";
     COOKIE_ARMED Gauge "syn_cookie_armed" []
         "1 while SYNs of services with cookies are answered: the kernel can, and there is a key in its time.";
     COOKIE_EPOCH Gauge "cookie_epoch" []

@@ -1,0 +1,47 @@
+//! The table of sources that have shown that they can receive: an IPv4 address or an IPv6 /64.
+//!
+//! Only a valid MAC makes an entry, so a forged source can't push a proven one out; what is full gives up
+//! the entry that would end first.
+
+use crate::{
+    bucket,
+    packet::Packet,
+    siphash::sip13,
+    state::{State, Table},
+};
+
+/// For how long the source still counts as proven, nanoseconds; 0 if it doesn't.
+#[inline(always)]
+pub(super) fn left<S: State>(packet: &Packet, state: &S) -> u64 {
+    state.marked(Table::Proven, hash(packet, state), state.now())
+}
+
+/// The source has just proved itself.
+#[inline(always)]
+pub(super) fn note<S: State>(packet: &Packet, state: &S) {
+    state.mark(Table::Proven, hash(packet, state), state.now() + state.config().proven);
+}
+
+#[inline(always)]
+fn hash<S: State>(packet: &Packet, state: &S) -> u64 {
+    // The family and this table's own number; the seed is that of all tables.
+    let kind = 1 << 56 | packet.is_v6 as u64;
+    let source = if packet.is_v6 { packet.source.words()[0] } else { packet.source.v4() as u64 };
+    sip13(state.config().seed, [source, kind])
+}
+
+/// What [`State::marked`] does.
+#[inline(always)]
+pub fn marked_in<S: State>(state: &S, table: Table, hash: u64, now: u64) -> u64 {
+    let (index, tag) = bucket::place(hash, state.config().lines[table as usize & 3]);
+    state.line(table, index).map_or(0, |line| bucket::marked(line, tag, now))
+}
+
+/// What [`State::mark`] does.
+#[inline(always)]
+pub fn mark_in<S: State>(state: &S, table: Table, hash: u64, until: u64) {
+    let (index, tag) = bucket::place(hash, state.config().lines[table as usize & 3]);
+    if let Some(line) = state.line(table, index) {
+        bucket::mark(line, tag, until);
+    }
+}
