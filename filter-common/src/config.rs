@@ -242,8 +242,6 @@ pub struct Config {
     pub proven: u64,
     /// Longest life of a cookie, nanoseconds: for so long they are honoured after `auto` has disarmed.
     pub in_flight: u64,
-    /// For so long after `auto` has armed an ACK without a cookie may be one of the stack's own handshakes.
-    pub grace: u64,
     /// Forwarded destinations and the service that protects them.
     pub protected: [Prefix; MAX_PROTECTED],
     /// Number of the service of each.
@@ -284,7 +282,6 @@ impl Config {
         stray_hold: 0,
         proven: 0,
         in_flight: 0,
-        grace: 0,
         protected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_PROTECTED],
         protected_service: [0; MAX_PROTECTED],
         connected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_CONNECTED],
@@ -348,7 +345,7 @@ const _: () = {
     assert!(size_of::<Service>() == 80);
     assert!(size_of::<LocalTcp>() == 16);
     assert!(size_of::<Prefix>() == 32);
-    let limits = 5 * 16 + 4 * 8;
+    let limits = 5 * 16 + 3 * 8;
     let prefixes = 32 * MAX_CONNECTED + 33 * MAX_PROTECTED;
     assert!(size_of::<Config>() == 48 + 16 + 16 + limits + prefixes + 80 * MAX_SERVICES);
 };

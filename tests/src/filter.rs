@@ -16,7 +16,8 @@ use crate::{
 };
 
 // linux/bpf.h, enum xdp_action
-const XDP_DROP: u32 = 1;
+/// The packet ends here.
+pub const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_TX: u32 = 3;
 
@@ -61,9 +62,14 @@ impl Filter {
         self.judge(frame, expected, true).with_context(|| format!("{what}: expected {expected:?}, observed"))
     }
 
+    /// Runs one frame, whatever becomes of it.
+    pub fn run(&self, frame: &[u8]) -> Result<Outcome> {
+        testrun::xdp(&self.program, &self.pair.server.namespace, self.ifindex, frame)
+    }
+
     fn judge(&self, frame: &[u8], expected: Reason, observed: bool) -> Result<Outcome> {
         let before = self.counts()?;
-        let outcome = testrun::xdp(&self.program, &self.pair.server.namespace, self.ifindex, frame)?;
+        let outcome = self.run(frame)?;
         let moved = risen(&before, &self.counts()?);
         let wanted = Counts::from([((observed, expected.label()), (1, frame.len() as u64))]);
         ensure!(moved == wanted, "counters moved: {moved:?}");

@@ -166,7 +166,7 @@ fn judge<F: Frame, S: State>(
     match accept(frame, packet, state) {
         Some(attrs) => (Reason::CookieAccepted, Some(attrs)),
         None if marked > 0 => (Reason::RecentHandshake, None),
-        None => (unknown(packet, view, state), None),
+        None => (unknown(packet, state), None),
     }
 }
 
@@ -280,7 +280,7 @@ fn attributes(
 
 /// An ACK of no socket and without a valid cookie: the stack's, while it may have sent cookies itself.
 #[inline(always)]
-fn unknown<S: State>(packet: &Packet, view: &View<'_>, state: &S) -> Reason {
+fn unknown<S: State>(packet: &Packet, state: &S) -> Reason {
     let Continue(keys) = syn::issuing(state) else { return Reason::CookieUnavailable };
     if packet.l3 > syn::MAX_L3 {
         return Reason::CookieUnavailable;
@@ -288,8 +288,7 @@ fn unknown<S: State>(packet: &Packet, view: &View<'_>, state: &S) -> Reason {
     if state.is_stepped_down(packet.ports.destination) {
         return Reason::SteppedDown;
     }
-    let since = view.arm.syn.since.load();
-    if state.now() < keys.grace_until || (since != 0 && state.now() < since + state.config().grace) {
+    if state.now() < keys.grace_until {
         return Reason::CookieGrace;
     }
     if within_budget(state) { Reason::UnknownAck } else { Reason::CookieInvalid }

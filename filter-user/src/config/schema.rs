@@ -230,8 +230,9 @@ section! {
         /// Each epoch has a key of its own, derived from the master secret. This one and the one before are
         /// accepted. A key that nobody renews is refused by the data path itself after 5 periods.
         period: Spanned<Duration> = duration(1..=3600).or("64s");
-        /// How long unknown ACKs still pass after cookies were armed: their connections may be older.
-        grace: Spanned<Duration> = duration(0..=600).or("5s");
+        /// How long unknown ACKs still pass after cookies were armed. The stack's own handshakes and SYN cookies are known
+        /// without it; another host's, whose address has moved here, are not.
+        grace: Spanned<Duration> = duration(0..=600).or("0s");
         /// Master secret: 32 to 4096 bytes, owned by root, mode 0600. Hosts that share it accept each other's cookies.
         key_file: Option<Spanned<PathBuf>> = path().optional("a random secret at each start");
         /// ACKs for no connection that reach the stack, which resets them: peers of connections that this host has

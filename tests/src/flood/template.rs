@@ -17,8 +17,21 @@ use crate::{
 pub enum Segment {
     /// SYNs as Linux sends them: 74 bytes (IPv4) or 94 (IPv6).
     Syn,
-    /// ACKs with random sequence and acknowledgment numbers.
+    /// ACKs with random sequence and acknowledgment numbers, as are those of the following.
     Ack,
+    /// ACKs with data.
+    Data,
+    /// FINs.
+    Fin,
+    /// RSTs.
+    Rst,
+    /// SYN-ACKs, as reflectors send them.
+    SynAck,
+}
+
+impl Segment {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [Self::Syn, Self::Ack, Self::Data, Self::Fin, Self::Rst, Self::SynAck];
 }
 
 /// Where it pretends to come from. Ports and sequence numbers are always new.
@@ -82,7 +95,8 @@ impl Order {
 
     fn flags(&self) -> u32 {
         let source = if matches!(self.source, Source::One(_)) { 0 } else { abi::RANDOM_SOURCE };
-        let ack = if self.segment == Segment::Ack { abi::RANDOM_ACK } else { 0 };
+        let has_ack = !matches!(self.segment, Segment::Syn | Segment::Rst);
+        let ack = if has_ack { abi::RANDOM_ACK } else { 0 };
         source | ack | if self.layout().ipv6 { abi::IPV6 } else { 0 }
     }
 
@@ -131,6 +145,12 @@ impl Order {
         let segment = match self.segment {
             Segment::Syn => segment.options(&linux_options(0x0100_0000)),
             Segment::Ack => segment.flags(flag::ACK),
+            Segment::Data => {
+                tcp::Segment { payload: b"data".to_vec(), ..segment.flags(flag::ACK | flag::PSH) }
+            }
+            Segment::Fin => segment.flags(flag::ACK | flag::FIN),
+            Segment::Rst => segment.flags(flag::RST),
+            Segment::SynAck => segment.flags(flag::SYN | flag::ACK),
         };
         ip(&source, &destination).tcp(&segment).bytes()
     }

@@ -110,7 +110,7 @@ fn syns_that_are_none_of_ours() -> Result<()> {
                 Reason::NotLocal,
             ),
             ("to everybody on the link", group, Reason::Pass),
-            ("two tags", tagged_twice.clone().syn(80).bytes(), Reason::CookieUnavailable),
+            ("two tags get the next rung", tagged_twice.clone().syn(80).bytes(), Reason::ChallengeSent),
             (
                 "two tags, an ACK",
                 tagged_twice.tcp(&syn(&[]).flags(flag::ACK)).bytes(),

@@ -6,9 +6,11 @@ use filter_tests::{config::Config, filter::Filter, packet::Packet};
 
 mod bogons;
 mod cookies;
+mod ladder;
 mod link;
 mod parse;
 mod policy;
+mod strays;
 
 /// A case: what it is, the frame, its fate.
 pub(crate) type Fixture = (&'static str, Vec<u8>, Reason);

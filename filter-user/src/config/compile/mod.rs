@@ -60,7 +60,6 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     config.proven = nanoseconds(*settings.challenge.proven.as_ref());
     // A cookie lives until the end of the period after its own.
     config.in_flight = 2 * nanoseconds(*settings.cookie.period.as_ref());
-    config.grace = nanoseconds(*settings.cookie.grace.as_ref());
     strays(&mut config, &settings.stray);
     protect(&mut config, &settings.service, problems);
     for (slot, service) in config.services.iter_mut().skip(1).zip(&settings.service) {
