@@ -254,6 +254,25 @@ fn a_challenge_is_hardly_noticed() -> Result<()> {
     Ok(())
 }
 
+/// A service without a SYN defence whose stack answers with its own SYN cookies: they are no strays.
+#[test]
+fn the_stacks_own_cookies_are_known() -> Result<()> {
+    let config = Config {
+        rest: "[stray]\non = 1000\noff = 200\nhold = \"5s\"".into(),
+        ..Config::default().service("ports = [\"tcp/80\"]").cookie("unknown_ack = \"off\"")
+    };
+    let stand = Stand::with(&config, Wire::Cable, Kind::Tcp)?;
+    stand.pair.pin(Cores::pick()?)?;
+    stand.pair.server.namespace.sysctl(&[("net.ipv4.tcp_syncookies", "2")])?;
+    let _flood = Flood::start(&stand.pair.client, &orders(&[Segment::Ack], 50_000)?[0])?;
+    let dropped = || Ok(stand.floodwall.packets(Reason::StrayAck)? > 1000);
+    wait_for("strays are dropped", Duration::from_secs(5), dropped)?;
+    stand.visit_well(100)?;
+    let known = stand.floodwall.packets(Reason::StackCookie)?;
+    ensure!(known >= 200, "{known} cookies of the stack");
+    Ok(())
+}
+
 /// Forged sources prove nothing: whoever is proven stays so, and the table does not grow.
 #[test]
 fn forged_sources_evict_nobody() -> Result<()> {

@@ -54,7 +54,9 @@ pub struct Order {
     pub segment: Segment,
     /// From whom.
     pub source: Source,
-    /// To which port of the server.
+    /// To whom; the server unless somebody behind it.
+    pub destination: Option<IpAddr>,
+    /// To which port.
     pub port: u16,
     /// How fast; 0 for as fast as one core can.
     pub pps: u64,
@@ -83,7 +85,17 @@ impl Order {
     #[must_use]
     pub fn syns(source: Source, core: usize) -> Self {
         let at_most = Duration::from_mins(1);
-        Self { segment: Segment::Syn, source, port: 80, pps: 0, frames: u64::MAX, at_most, core, nice: 0 }
+        Self {
+            segment: Segment::Syn,
+            source,
+            destination: None,
+            port: 80,
+            pps: 0,
+            frames: u64::MAX,
+            at_most,
+            core,
+            nice: 0,
+        }
     }
 
     fn layout(&self) -> &'static Layout {
@@ -140,7 +152,8 @@ impl Order {
             Source::AnyV6 => "2600::".to_owned(),
             Source::AnyV4 | Source::SomeV4(_) => "0.0.0.0".to_owned(),
         };
-        let destination = if self.layout().ipv6 { SERVER_V6.to_string() } else { SERVER_V4.to_string() };
+        let server = if self.layout().ipv6 { IpAddr::from(SERVER_V6) } else { SERVER_V4.into() };
+        let destination = self.destination.unwrap_or(server).to_string();
         let segment = tcp::Segment::default().ports(0, self.port);
         let segment = match self.segment {
             Segment::Syn => segment.options(&linux_options(0x0100_0000)),
