@@ -71,8 +71,8 @@ reasons! {
     7 TupleInUse Pass "tuple_in_use" "A SYN for a connection that this host still knows (TIME_WAIT): the stack decides.";
     8 NotLocal Pass "not_local" "The destination is no address of this host: never answered for somebody else.";
     9 CookieUnavailable Pass "cookie_unavailable" "No cookie key in its time, or the kernel lacks the hand-over: the stack decides.";
-    10 ListenerMptcp Pass "listener_mptcp" "The listener speaks MPTCP, which cannot take over a cookie: the stack decides.";
-    11 SteppedDown Pass "stepped_down" "The kernel refused a hand-over for this port, so its SYNs go to the stack.";
+    10 ListenerMptcp Pass "listener_mptcp" "The listener speaks MPTCP, which cannot take over a cookie, and there is no key for a challenge either.";
+    11 SteppedDown Pass "stepped_down" "The kernel refused a hand-over for this port, and there is no key for a challenge either.";
     12 CookieAccepted Pass "cookie_accepted" "An ACK with a valid cookie: the connection is created in the stack.";
     13 RecentHandshake Pass "recent_handshake" "Data right behind an accepted cookie, before the stack has its socket.";
     14 CookieGrace Pass "cookie_grace" "An unknown ACK shortly after cookies were armed: the stack may know it.";

@@ -21,7 +21,7 @@ use super::{
     plan::{InterfacePlan, Plan},
     schema::{Fate, STATE, Schema},
     slots::{self, Assigned, Record, Slots},
-    tables::Local,
+    tables::{Local, StepDowns},
     tc, xdp,
 };
 
@@ -108,6 +108,9 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, _lock: &File) -> Resu
         load_all(&mut targets, plan, schema, pins, &mut notes)?;
     }
     commit::commit(&mut targets, pins, &mut slots, &mut notes)?;
+    if targets.iter().any(|target| target.programs.is_some()) {
+        StepDowns::open(&pins.map(name::STEP_DOWN))?.clear()?;
+    }
     for target in &targets {
         let fingerprint = fingerprint::of(plan, &target.config, schema, pins, target.record());
         slots.set(target.assigned.slot, &Record { fingerprint, ..target.record() })?;

@@ -180,8 +180,8 @@ impl Dataplane {
     }
 
     /// Gives cookies another try on every port.
-    pub fn clear_step_downs(&self) -> Result<()> {
-        self.step_downs.lock().map_err(poisoned)?.clear()
+    pub fn retry_step_downs(&self) -> Result<()> {
+        self.step_downs.lock().map_err(poisoned)?.retry()
     }
 
     /// Tells the data path this host's own addresses.

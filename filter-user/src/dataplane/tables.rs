@@ -77,7 +77,15 @@ impl StepDowns {
         Ok(step_downs(&self.0.get(&0, 0).context("STEP_DOWN")?))
     }
 
-    /// Gives cookies another try everywhere.
+    /// Gives cookies another try on every port. Port 0 stays: it says that the driver has no XDP metadata, and each try
+    /// would cost a handshake.
+    pub(super) fn retry(&mut self) -> Result<()> {
+        let mut ports = self.0.get(&0, 0).context("STEP_DOWN")?;
+        ports[1..].fill(0);
+        self.0.set(0, ports, 0).context("STEP_DOWN")
+    }
+
+    /// Forgets everything: new programs may do without metadata.
     pub(super) fn clear(&mut self) -> Result<()> {
         static ZERO: [u8; 65536] = [0; 65536];
         self.0.set(0, ZERO, 0).context("STEP_DOWN")

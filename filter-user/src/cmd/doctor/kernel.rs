@@ -51,7 +51,11 @@ fn takes_cookies() -> Check {
     if kfunc::available(KFUNC) {
         return Check::ok("kfunc", KFUNC);
     }
-    Check::warn("kfunc", format!("no {KFUNC}: no SYN cookies here"), "Linux 6.9 or later has it")
+    Check::warn(
+        "kfunc",
+        format!("no {KFUNC}: SYNs are challenged instead of getting cookies"),
+        "Linux 6.9 or later has it",
+    )
 }
 
 fn tcx() -> Check {

@@ -130,11 +130,11 @@ impl State {
     }
 
     pub(super) fn retry_stepped_down(&self) -> Result<()> {
-        if self.dataplane.step_downs()?.is_empty() {
+        if self.dataplane.step_downs()?.iter().all(|(port, _)| *port == 0) {
             return Ok(());
         }
         self.secrets.arm()?;
-        self.dataplane.clear_step_downs()
+        self.dataplane.retry_step_downs()
     }
 
     fn flush_kernel_log(&mut self) {
@@ -150,10 +150,11 @@ impl State {
             }
             if port == 0 {
                 warn!(
-                    "the driver has no XDP metadata, so no SYN is answered: set handover = \"decode\" and reload"
+                    "the driver has no XDP metadata, so SYNs are challenged instead of getting cookies: set \
+                     handover = \"decode\" and reload"
                 );
             } else {
-                warn!(port, reason = why(reason), "no SYN cookies on this port: its SYNs go to the stack");
+                warn!(port, reason = why(reason), "no SYN cookies on this port: its SYNs are challenged");
             }
         }
     }

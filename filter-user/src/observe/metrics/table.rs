@@ -67,7 +67,7 @@ metrics! {
     COOKIE_KEY_EXPIRES Gauge "cookie_key_expires_seconds" []
         "Time until the data path refuses the key by itself; 0 when it does.";
     STEP_DOWN_PORTS Gauge "syn_cookie_stepped_down_ports" []
-        "TCP ports whose SYNs go to the stack because a cookie cannot be handed over there.";
+        "TCP ports whose SYNs are challenged because a cookie cannot be handed over there.";
     RATELIMIT_DROPPED Counter "ratelimit_dropped_total" ["limiter"]
         "Packets dropped by a limit.";
     MAP_ENTRIES Gauge "map_entries" ["map"]

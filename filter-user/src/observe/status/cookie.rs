@@ -84,7 +84,7 @@ impl Cookie {
                 self.epoch, self.key_age_seconds, self.key_expires_seconds
             )
         } else {
-            "cookie    no key in its time: SYNs go to the stack\n".to_owned()
+            "cookie    no key in its time: SYNs go to the stack, as many as syn.on allows\n".to_owned()
         };
         let outcomes: Vec<_> = self.hand_overs.iter().map(|h| format!("{} {}", h.count, h.result)).collect();
         let _ = writeln!(text, "          hand-overs: {}", outcomes.join(", "));
