@@ -65,6 +65,10 @@ pub(super) fn check<F: Frame, S: State>(
     if !(view.cookies || view.armed || config.has(flags::CHECK_STATE) && state.sampled()) {
         return limit::charge(packet, found, state);
     }
+    if !(view.cookies || view.armed) {
+        // A sample: now and then, so that the others need not compare a time that is past with the clock.
+        arm.state.forget(state.now(), 0);
+    }
     let (reason, attrs) = judge(frame, packet, &view, state);
     // Only now: what is dropped anyway must not use up the share of the address that it bears.
     if reason.action() == Action::Pass {

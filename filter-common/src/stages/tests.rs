@@ -647,6 +647,9 @@ fn strays_arm_the_check_and_are_dropped_by_their_kind() {
         assert_eq!(reason(&world, &stray), expected, "to a closed port");
         world.advance(5_000_000_000);
         assert_ne!(reason(&world, &stray), expected, "disarmed");
+        world.until_sample.set(1);
+        fate(&world, known.bytes());
+        assert_eq!(world.arms[1].state.until.load(), 0, "no clock for calm segments");
     }
 }
 
