@@ -238,6 +238,8 @@ pub struct Config {
     pub stray_off: Limit,
     /// For so long it stays armed afterwards, nanoseconds.
     pub stray_hold: u64,
+    /// SYNs per proven source.
+    pub proven_syns: Limit,
     /// How long a source counts as proven after its last proof, nanoseconds.
     pub proven: u64,
     /// Longest life of a cookie, nanoseconds: for so long they are honoured after `auto` has disarmed.
@@ -280,6 +282,7 @@ impl Config {
         stray_on: Limit::NONE,
         stray_off: Limit::NONE,
         stray_hold: 0,
+        proven_syns: Limit::NONE,
         proven: 0,
         in_flight: 0,
         protected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_PROTECTED],
@@ -345,7 +348,7 @@ const _: () = {
     assert!(size_of::<Service>() == 80);
     assert!(size_of::<LocalTcp>() == 16);
     assert!(size_of::<Prefix>() == 32);
-    let limits = 5 * 16 + 3 * 8;
+    let limits = 6 * 16 + 3 * 8;
     let prefixes = 32 * MAX_CONNECTED + 33 * MAX_PROTECTED;
     assert!(size_of::<Config>() == 48 + 16 + 16 + limits + prefixes + 80 * MAX_SERVICES);
 };

@@ -18,6 +18,7 @@ use crate::{
 enum Kind {
     Packets = 0,
     Syns = 1,
+    Proven = 2,
 }
 
 /// One look-up for each packet: a SYN is charged to the SYN limit if there is one, anything else to the
@@ -44,6 +45,13 @@ pub(super) fn charge<S: State>(packet: &Packet, found: Option<Found<'_>>, state:
         (service.per_source, Kind::Packets, Reason::SourceRate)
     };
     if take(packet, state, kind, number, limit) { Continue(()) } else { Break(reason) }
+}
+
+/// SYNs of a source that has answered a challenge: it is real, so it can flood.
+#[inline(always)]
+pub(super) fn proven<S: State>(packet: &Packet, number: u32, state: &S) -> Reason {
+    let limit = state.config().proven_syns;
+    if take(packet, state, Kind::Proven, number, limit) { Reason::Proven } else { Reason::SourceSynRate }
 }
 
 /// SYN-ACKs go to possibly forged sources: limited per prefix and in total, so that we reflect little.

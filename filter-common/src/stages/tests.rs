@@ -509,6 +509,20 @@ fn a_challenge_is_passed_once_and_for_all() {
 }
 
 #[test]
+fn a_proven_source_gets_its_share_and_no_more() {
+    let mut world = laddered(syn_mode::CHALLENGE);
+    world.config.proven_syns = Limit::per_second(10, 3);
+    let syn = Tcp::syn(CLIENT, SERVER);
+    let (_, reply) = fate(&world, syn.bytes());
+    assert_eq!(reason(&world, &reset(&syn, &reply.bytes)), Reason::ChallengePassed);
+    let fates: Vec<_> = (0..5).map(|_| reason(&world, &syn)).collect();
+    assert_eq!(fates[..3], [Reason::Proven; 3]);
+    assert_eq!(fates[3..], [Reason::SourceSynRate; 2]);
+    world.advance(100_000_000);
+    assert_eq!(reason(&world, &syn), Reason::Proven);
+}
+
+#[test]
 fn proofs_and_challenges_end() {
     let mut world = laddered(syn_mode::CHALLENGE);
     world.config.proven = 5_000_000_000;

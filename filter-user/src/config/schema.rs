@@ -248,6 +248,8 @@ section! {
     Challenge {
         /// How long a source (an IPv4 address, an IPv6 /64) counts as proven after it has answered.
         proven: Spanned<Duration> = duration(10..=86400).or("10m");
+        /// SYNs of a proven source that reach each service: it is real, and may be an attacker's.
+        per_source_syn: Spanned<Option<Rate>> = rate().or("100/s burst 500");
     }
 }
 

@@ -57,6 +57,7 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     config.reply_per_prefix = limit(*answers.per_prefix.as_ref());
     config.reply_total = limit(*answers.total.as_ref());
     config.unknown_acks = limit(*settings.cookie.unknown_ack.as_ref());
+    config.proven_syns = limit(*settings.challenge.per_source_syn.as_ref());
     config.proven = nanoseconds(*settings.challenge.proven.as_ref());
     // A cookie lives until the end of the period after its own.
     config.in_flight = 2 * nanoseconds(*settings.cookie.period.as_ref());
