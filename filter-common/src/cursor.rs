@@ -145,6 +145,14 @@ impl<'a> Writer<'a> {
 /// Offsets into a packet that the verifier can bound; a frame in one XDP buffer is shorter than a page.
 const MAX_OFFSET: usize = 0x3fff;
 
+/// A number from the packet as an index of which the compiler doesn't know that it is small, so that it leaves the check
+/// against the table's length: up to Linux 6.12 the verifier knows no bounds of what a byte swap has made.
+#[must_use]
+#[inline(always)]
+pub fn index(number: u16) -> usize {
+    add(0, number as usize)
+}
+
 /// `position + n` as one instruction that LLVM can't take apart again: the verifier has to see the bounds
 /// check and the access on the same sum.
 #[inline(always)]

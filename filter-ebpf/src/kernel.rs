@@ -17,6 +17,7 @@ use filter_common::{
     bucket::{Line, charge},
     config::{Config, Limit, Ports, Summary},
     cookie::Keys,
+    cursor::index,
     headers::{Ipv4, Ipv6, Tcp},
     packet::{Address, Packet},
     stages::{limit, proven},
@@ -180,17 +181,18 @@ impl<C: Bounds> State for Kernel<C> {
 
     #[inline(always)]
     fn is_stepped_down(&self, port: u16) -> bool {
-        maps::STEP_DOWN.get(0).is_some_and(|ports| ports.0[port as usize] == StepDown::Refused as u8)
+        let byte = maps::STEP_DOWN.get(0).and_then(|ports| ports.0.get(index(port)));
+        byte.is_some_and(|why| *why == StepDown::Refused as u8)
     }
 
     #[inline(always)]
     fn step_down(&self, port: u16, why: StepDown) {
         if let Some(ports) = maps::STEP_DOWN.get_ptr_mut(0) {
             // SAFETY: a byte of a map value; any CPU may write it. Most find it written: the line stays shared.
-            unsafe {
-                if (*ports).0[port as usize] != why as u8 {
-                    (*ports).0[port as usize] = why as u8;
-                }
+            if let Some(byte) = unsafe { (*ports).0.get_mut(index(port)) }
+                && *byte != why as u8
+            {
+                *byte = why as u8;
             }
         }
     }

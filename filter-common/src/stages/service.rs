@@ -2,6 +2,7 @@
 
 use crate::{
     config::{MAX_PROTECTED, MAX_SERVICES, Service},
+    cursor::index,
     packet::Packet,
     state::State,
 };
@@ -16,14 +17,14 @@ pub(super) struct Found<'a> {
 /// The service of the destination port; none for other protocols and ports.
 #[inline(always)]
 pub(super) fn find<'a, S: State>(packet: &Packet, state: &'a S) -> Option<Found<'a>> {
-    let port = packet.ports.destination as usize;
-    let number = if packet.is_tcp() {
-        state.ports().tcp[port]
+    let ports = if packet.is_tcp() {
+        &state.ports().tcp
     } else if packet.is_udp() {
-        state.ports().udp[port]
+        &state.ports().udp
     } else {
-        0
+        return None;
     };
+    let number = *ports.get(index(packet.ports.destination))?;
     if number == 0 {
         return None;
     }
