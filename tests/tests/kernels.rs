@@ -1,0 +1,100 @@
+//! What holds on every kernel that a release runs on; `cargo xtask test --kernel` boots the older ones.
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{
+    EbpfLoader,
+    programs::{SchedClassifier, Xdp},
+    util::KernelVersion,
+};
+use filter_common::{
+    abi::{VERSION, name},
+    config::{Config as Global, Limit, flags},
+};
+use filter_tests::{config::Config, stand::Stand};
+use filter_user::dataplane::{HAND_OVER_KFUNC, kfunc_available, object};
+
+/// Handshakes per address family.
+const VISITS: u64 = 20;
+
+fn at_least(major: u8, minor: u8) -> Result<bool> {
+    Ok(KernelVersion::current()? >= KernelVersion::new(major, minor, 0))
+}
+
+/// A wrong answer would make the other tests expect the wrong rung.
+#[test]
+fn the_hand_over_is_found_where_it_is() -> Result<()> {
+    ensure!(kfunc_available() == at_least(6, 9)?, "{HAND_OVER_KFUNC}: {}", kfunc_available());
+    Ok(())
+}
+
+/// Both programs pass the verifier with everything switched on, whether the kernel function is there or not.
+#[test]
+fn everything_switched_on_loads() -> Result<()> {
+    let limit = Limit { interval: 1_000_000, tolerance: 1_000_000_000 };
+    for way in [0, flags::DECODE_IN_TC] {
+        let global = Global {
+            abi: VERSION,
+            flags: flags::COOKIES | way,
+            lines: [1024; 4],
+            management_families: 3,
+            reply_per_prefix: limit,
+            reply_total: limit,
+            unknown_acks: limit,
+            ..Global::EMPTY
+        };
+        let mut ebpf = EbpfLoader::new()
+            .override_global(name::CONFIG, bytes_of(&global), true)
+            .load(object::filter()?)
+            .context("maps")?;
+        let xdp: &mut Xdp = ebpf.program_mut(name::XDP).context("no XDP program")?.try_into()?;
+        xdp.load().context("the XDP program")?;
+        let in_xdp = xdp.info()?.verified_instruction_count();
+        let tc: &mut SchedClassifier = ebpf.program_mut(name::TC).context("no tc program")?.try_into()?;
+        tc.load().context("the tc program")?;
+        println!("verified: XDP {in_xdp:?}, tc {:?} (flags {way})", tc.info()?.verified_instruction_count());
+    }
+    Ok(())
+}
+
+fn bytes_of(global: &Global) -> &[u8] {
+    // SAFETY: plain numbers, and the layout has no padding (asserted where it is declared).
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(global).cast(), size_of::<Global>()) }
+}
+
+/// By cookies where the kernel takes them over, by the stack alone where it does not; tc by TCX and by clsact.
+#[test]
+fn visitors_get_through() -> Result<()> {
+    for tc in ["auto", "clsact"] {
+        let stand = Stand::new(&Config::default().interface(&format!("tc = \"{tc}\"")))?;
+        let before = stand.floodwall.scrape()?;
+        stand.visit_well(VISITS)?;
+        let used = if kfunc_available() {
+            ["cookie_sent", "cookie_accepted"]
+        } else {
+            let said = stand.floodwall.said();
+            ensure!(said.contains("no SYN cookies here"), "the daemon told nobody:\n{said}");
+            ["cookie_unavailable"; 2]
+        };
+        for reason in used {
+            let packets = stand.risen(&before, reason)?;
+            ensure!(packets >= 2 * VISITS, "tc = {tc}: {packets} packets with the reason {reason}");
+            println!("tc = {tc}: {packets} packets with the reason {reason}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_doctor_names_the_rungs() -> Result<()> {
+    let stand = Stand::new(&Config::default())?;
+    let said = stand.floodwall.succeed("doctor --config {config}")?;
+    println!("{said}");
+    let rung = |works: bool, name: &str| format!("{}  {name} ", if works { "yes " } else { "no  " });
+    let (cookies, tcx) = (kfunc_available(), at_least(6, 6)?);
+    for line in [rung(cookies, "syn = cookie"), rung(tcx, "tc tcx"), rung(true, "tc clsact")] {
+        ensure!(said.contains(&line), "no {line:?} in\n{said}");
+    }
+    ensure!(said.contains("no SYN cookies here") != cookies, "{said}");
+    ensure!(said.contains("falls back to clsact") != tcx, "{said}");
+    Ok(())
+}
