@@ -96,7 +96,10 @@ fn settings(args: &Args) -> anyhow::Result<Option<Settings>> {
 fn modes(host: &Host, interfaces: &[String]) -> Vec<Mode> {
     let native: Vec<_> = interfaces.iter().map(|name| interfaces::native(name)).collect();
     let native_works = !native.is_empty() && native.iter().all(|(likely, _)| *likely);
-    let native_why = native.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; ");
+    let mut native_why = native.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; ");
+    if native_why.is_empty() {
+        "no interface but loopback".clone_into(&mut native_why);
+    }
     let (cookies, cookies_why) = match (host.kfunc, host.sysctls.syncookies) {
         (false, _) => (false, "this kernel lacks bpf_sk_assign_tcp_reqsk: Linux 6.9 or later has it"),
         (true, 0) => (false, "net.ipv4.tcp_syncookies is 0: sysctl -w net.ipv4.tcp_syncookies=1"),
