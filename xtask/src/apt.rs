@@ -41,18 +41,40 @@ impl Apt {
     /// Lists of our own in the cache folder, refreshed now. Sources that fail are left out, as apt does it: what
     /// counts is whether the wanted package is found afterwards.
     pub(crate) fn refreshed(cache: &Cache, step: &Step<'_>) -> Result<Self> {
+        let apt = Self::private(cache)?;
+        apt.refresh(step);
+        Ok(apt)
+    }
+
+    /// The same, with another release of Debian from the mirrors that the system uses for its own.
+    pub(crate) fn refreshed_with(cache: &Cache, step: &Step<'_>, release: &str) -> Result<Self> {
+        const FIELDS: &str = "$(SITE) $(RELEASE) $(COMPONENT) $(ORIGIN)";
+        let mut query = Self::system(cache)?.command("apt-get");
+        let targets = capture(query.args(["indextargets", "--format", FIELDS, "Created-By: Packages"]))?;
+        let mut apt = Self::private(cache)?;
+        let list = cache.apt().join("more.list");
+        fs::write(&list, packages::sources_of(&targets, release))?;
+        apt.set("Dir::Etc::SourceList", &list);
+        apt.refresh(step);
+        Ok(apt)
+    }
+
+    /// Empty lists of our own.
+    fn private(cache: &Cache) -> Result<Self> {
         let dir = cache.apt();
         fs::create_dir_all(dir.join("lists/partial"))?;
         fs::create_dir_all(dir.join("cache/archives/partial"))?;
         let mut apt = Self::system(cache)?;
         apt.set("Dir::State::Lists", &dir.join("lists"));
         apt.set("Dir::Cache", &dir.join("cache"));
-        if let Err(error) =
-            step.run(apt.command("apt-get").arg("update"), || "reading package lists".to_owned())
-        {
+        Ok(apt)
+    }
+
+    fn refresh(&self, step: &Step<'_>) {
+        let mut update = self.command("apt-get");
+        if let Err(error) = step.run(update.arg("update"), || "reading package lists".to_owned()) {
             step.say(&format!("note: {error:#}"));
         }
-        Ok(apt)
     }
 
     fn set(&mut self, key: &str, value: &Path) {
@@ -70,19 +92,42 @@ impl Apt {
 
     /// The best compiler in the lists; `oldest` is the Y of the oldest usable version 1.Y.
     pub(crate) fn compiler(&self, oldest: u32) -> Result<Option<Compiler>> {
-        const ONLY_NEEDED: [&str; 6] =
-            ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"];
-        let names = capture(self.command("apt-cache").args(["pkgnames", "rustc"]))?;
+        let names = self.names("rustc")?;
         let mut offers = Vec::new();
         for name in packages::compilers_among(&names) {
-            let mut query = self.command("apt-cache");
-            query
-                .args(["depends", "--recurse"])
-                .args(ONLY_NEEDED.map(|kind| format!("--no-{kind}")))
-                .arg(name);
-            offers.extend(Compiler::new(name, &capture(&mut query)?));
+            offers.extend(Compiler::new(name, &self.depends(name)?));
         }
         Ok(packages::best(offers, oldest))
+    }
+
+    /// The newest package with a kernel of that series for virtual machines, such as 6.1.
+    pub(crate) fn kernel(&self, series: &str) -> Result<Option<String>> {
+        let names = self.names("linux-image-")?;
+        let offered = |name: &&str| self.debs(&[(*name).to_owned()]).is_ok_and(|debs| debs.len() == 1);
+        Ok(packages::kernels_among(&names, series).into_iter().find(offered).map(str::to_owned))
+    }
+
+    /// The package, and what it needs that is not installed.
+    pub(crate) fn with_needs(&self, package: &str) -> Result<Vec<String>> {
+        let installed = installed()?;
+        let needs = packages::needs(package, &self.depends(package)?);
+        Ok(needs.into_iter().filter(|name| name == package || !installed.contains(name)).collect())
+    }
+
+    /// Names of packages that start so, one a line; names that are only mentioned are among them.
+    fn names(&self, start: &str) -> Result<String> {
+        capture(self.command("apt-cache").args(["pkgnames", start]))
+    }
+
+    fn depends(&self, package: &str) -> Result<String> {
+        const ONLY_NEEDED: [&str; 6] =
+            ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"];
+        let mut query = self.command("apt-cache");
+        query
+            .args(["depends", "--recurse"])
+            .args(ONLY_NEEDED.map(|kind| format!("--no-{kind}")))
+            .arg(package);
+        capture(&mut query)
     }
 
     /// File names and sizes of what [`Self::download`] would fetch.

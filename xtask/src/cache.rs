@@ -47,6 +47,11 @@ impl Cache {
         self.root.join("debs")
     }
 
+    /// Other kernels, and what boots them.
+    pub(crate) fn kernels(&self) -> PathBuf {
+        self.root.join("kernels")
+    }
+
     /// Package lists and apt's index of them.
     pub(crate) fn apt(&self) -> PathBuf {
         self.root.join("apt")

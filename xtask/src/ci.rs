@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::cache::Cache;
-use crate::{process, test, toolchain};
+use crate::{kernel, process, test, toolchain};
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 
@@ -31,7 +31,8 @@ pub(crate) fn run() -> Result<()> {
     for lint in LINTS {
         cargo(lint)?;
     }
-    test::run(&[])
+    test::run(&[])?;
+    kernel::run(&kernel::SERIES, &[])
 }
 
 fn cargo(args: &[&str]) -> Result<()> {

@@ -8,6 +8,7 @@ mod cache;
 mod ci;
 mod demo;
 mod deny;
+mod kernel;
 mod packages;
 mod process;
 mod progress;
@@ -29,7 +30,9 @@ usage: cargo xtask <task>
   setup          find or build the eBPF toolchain, and the tools that demo and test need
   demo [args]    set up, then run the demonstration (root); the arguments are the demo's own
   test [-- ..]   set up, then run the tests of every crate (root); what follows -- goes to the test binaries
-  ci             fmt, clippy and rustdoc without warnings, then everything that `test` runs (root)
+  test --kernel VERSION [-- ..]
+                 the verdicts and a handshake on another Linux (6.1, 6.12), in qemu; may be repeated
+  ci             fmt, clippy and rustdoc without warnings, everything that `test` runs (root), other kernels
   deny [checks]  licences, bans and sources of every dependency, by cargo-deny
 
 Everything built or downloaded is kept in $FLOODWALL_CACHE, else $XDG_CACHE_HOME/floodwall, else
@@ -51,7 +54,10 @@ fn run(args: &[OsString]) -> Result<()> {
     match task {
         Some("setup") if rest.is_empty() => setup::run(),
         Some("demo") => demo::run(rest),
-        Some("test") => test::run(after_dashes(rest)),
+        Some("test") => match kernel::wanted(rest)? {
+            (series, rest) if series.is_empty() => test::run(after_dashes(rest)),
+            (series, rest) => kernel::run(&series, after_dashes(rest)),
+        },
         Some("ci") if rest.is_empty() => ci::run(),
         Some("deny") => deny::run(rest),
         Some("help" | "--help" | "-h") => {

@@ -26,15 +26,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
     require_root("test")?;
     build_daemon()?;
     total += cargo_test(&mut privileged(&cache, args)?)?;
-    let seconds = began.elapsed().as_secs();
-    println!(
-        "xtask test: {} passed, {} failed, {} ignored in {seconds} s",
-        total.passed, total.failed, total.ignored
-    );
-    if total.failed > 0 || !total.complete {
-        bail!("tests failed");
-    }
-    Ok(())
+    total.report("xtask test", began)
 }
 
 /// Hands the task over if the caller is not root.
@@ -77,12 +69,12 @@ fn privileged(cache: &Cache, args: &[OsString]) -> Result<Command> {
 
 /// What `test result:` lines add up to.
 #[derive(Debug, PartialEq, Eq)]
-struct Tally {
+pub(crate) struct Tally {
     passed: u64,
     failed: u64,
     ignored: u64,
-    /// Whether cargo itself reported success: a crate that does not compile fails no test.
-    complete: bool,
+    /// Whether all of it ran and reported success: a crate that does not compile fails no test.
+    pub(crate) complete: bool,
 }
 
 impl Default for Tally {
@@ -93,7 +85,7 @@ impl Default for Tally {
 
 impl Tally {
     /// Reads a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; ..`; others count nothing.
-    fn read(&mut self, line: &str) {
+    pub(crate) fn read(&mut self, line: &str) {
         let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {
             return;
@@ -106,6 +98,19 @@ impl Tally {
                 _ => {}
             }
         }
+    }
+
+    /// Prints the sums; fails if a test did, or something before it.
+    pub(crate) fn report(&self, what: &str, began: Instant) -> Result<()> {
+        let seconds = began.elapsed().as_secs();
+        println!(
+            "{what}: {} passed, {} failed, {} ignored in {seconds} s",
+            self.passed, self.failed, self.ignored
+        );
+        if self.failed > 0 || !self.complete {
+            bail!("tests failed");
+        }
+        Ok(())
     }
 }
 
