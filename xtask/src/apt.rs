@@ -12,6 +12,10 @@ use crate::cache::Cache;
 use crate::packages::{self, Compiler, Deb};
 use crate::process::{self, capture, isolated};
 use crate::progress::Step;
+use crate::releases;
+
+/// The keys of all of Debian's releases.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// apt with the system's package lists, or with private ones that anybody may refresh.
 pub(crate) struct Apt {
@@ -46,15 +50,17 @@ impl Apt {
         Ok(apt)
     }
 
-    /// The same, with another release of Debian from the mirrors that the system uses for its own.
-    pub(crate) fn refreshed_with(cache: &Cache, step: &Step<'_>, release: &str) -> Result<Self> {
+    /// Fresh lists of another release of Debian, from the mirrors that the system uses for its own; nothing else.
+    pub(crate) fn of_release(cache: &Cache, step: &Step<'_>, release: &str) -> Result<Self> {
         const FIELDS: &str = "$(SITE) $(RELEASE) $(COMPONENT) $(ORIGIN)";
         let mut query = Self::system(cache)?.command("apt-get");
         let targets = capture(query.args(["indextargets", "--format", FIELDS, "Created-By: Packages"]))?;
+        let keys = Some(KEYRING).filter(|path| Path::new(path).is_file());
         let mut apt = Self::private(cache)?;
-        let list = cache.apt().join("more.list");
-        fs::write(&list, packages::sources_of(&targets, release))?;
+        let list = cache.apt().join("sources.list");
+        fs::write(&list, releases::sources_of(&targets, release, keys))?;
         apt.set("Dir::Etc::SourceList", &list);
+        apt.set("Dir::Etc::SourceParts", Path::new("/dev/null"));
         apt.refresh(step);
         Ok(apt)
     }
@@ -104,7 +110,7 @@ impl Apt {
     pub(crate) fn kernel(&self, series: &str) -> Result<Option<String>> {
         let names = self.names("linux-image-")?;
         let offered = |name: &&str| self.debs(&[(*name).to_owned()]).is_ok_and(|debs| debs.len() == 1);
-        Ok(packages::kernels_among(&names, series).into_iter().find(offered).map(str::to_owned))
+        Ok(releases::kernels_among(&names, series).into_iter().find(offered).map(str::to_owned))
     }
 
     /// The package, and what it needs that is not installed.

@@ -12,6 +12,7 @@ mod kernel;
 mod packages;
 mod process;
 mod progress;
+mod releases;
 mod setup;
 mod test;
 mod toolchain;

@@ -65,45 +65,9 @@ pub(crate) fn compilers_among(names: &str) -> Vec<&str> {
     found
 }
 
-/// The kernels of a series such as 6.1 among package names, newest first: those made for virtual machines, which
-/// have few drivers. The series' own package has no kernel and comes last.
-pub(crate) fn kernels_among<'a>(names: &'a str, series: &str) -> Vec<&'a str> {
-    let release = |name: &'a str| {
-        let release = name.strip_prefix("linux-image-")?.strip_suffix("-cloud-amd64")?;
-        release.strip_prefix(series).filter(|rest| rest.is_empty() || rest.starts_with(['.', '-', '+']))
-    };
-    let mut found: Vec<&str> = names.lines().filter(|name| release(name).is_some()).collect();
-    found.sort_by_key(|name| std::cmp::Reverse(numbers(name)));
-    found
-}
-
-/// The numbers in a name, by which releases are compared.
-fn numbers(name: &str) -> Vec<u64> {
-    let release = name.split("-cloud").next().unwrap_or_default();
-    release.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
-}
-
 /// The package and everything that it needs, by `apt-cache depends --recurse`; see [`closure`].
 pub(crate) fn needs(package: &str, depends: &str) -> BTreeSet<String> {
     closure(package, &graph(depends))
-}
-
-/// One-line sources of another release of Debian, by lines of `site release component origin` for the present one:
-/// `bookworm-security` for `trixie-security`, from the same mirror. Backports of it are tried, too.
-pub(crate) fn sources_of(targets: &str, release: &str) -> String {
-    let mut sources = BTreeSet::new();
-    for target in targets.lines() {
-        if let [site, suite, component, "Debian"] = target.split(' ').collect::<Vec<_>>()[..] {
-            let pocket = suite.split_once('-').map_or("", |(_, pocket)| pocket);
-            if pocket.is_empty() {
-                sources.insert(format!("deb {site} {release} {component}\n"));
-                sources.insert(format!("deb {site} {release}-backports {component}\n"));
-            } else if matches!(pocket, "security" | "updates") {
-                sources.insert(format!("deb {site} {release}-{pocket} {component}\n"));
-            }
-        }
-    }
-    sources.into_iter().collect()
 }
 
 /// Y of a version `1.Y` or `1.Y.Z`.
@@ -239,30 +203,6 @@ libxml2
     fn versioned_packages_have_versioned_sources() {
         let depends = DEPENDS.replace("rustc-web", "rustc-1.96").replace("rust-web", "rust");
         assert_eq!(Compiler::new("rustc-1.96", &depends).unwrap().source, "rust-1.96-src");
-    }
-
-    #[test]
-    fn kernels_of_a_series_come_newest_first() {
-        let names = "linux-image-6.1.0-9-cloud-amd64\nlinux-image-6.12-cloud-amd64\n\
-            linux-image-6.1.0-10-cloud-amd64\nlinux-image-6.1.0-11-cloud-amd64-unsigned\n\
-            linux-image-6.1.0-12-amd64\nlinux-image-6.12.9+deb12-cloud-amd64\nlinux-image-cloud-amd64\n";
-        let short = |series| {
-            let found = kernels_among(names, series).into_iter();
-            found.map(|name| name.trim_start_matches("linux-image-").to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(short("6.1"), ["6.1.0-10-cloud-amd64", "6.1.0-9-cloud-amd64"]);
-        assert_eq!(short("6.12"), ["6.12.9+deb12-cloud-amd64", "6.12-cloud-amd64"]);
-        assert!(short("6.2").is_empty());
-    }
-
-    #[test]
-    fn another_release_comes_from_the_same_mirrors() {
-        let targets = "http://m/debian trixie main Debian\nhttp://m/debian trixie-updates main Debian\n\
-            http://s/security trixie-security main Debian\nhttp://other stable main Other\n";
-        let expected = "deb http://m/debian bookworm main\ndeb http://m/debian bookworm-backports main\n\
-            deb http://m/debian bookworm-updates main\ndeb http://s/security bookworm-security main\n";
-        assert_eq!(sources_of(targets, "bookworm"), expected);
-        assert_eq!(sources_of("http://m/ubuntu noble main Ubuntu\n", "bookworm"), "");
     }
 
     #[test]

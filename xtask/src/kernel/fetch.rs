@@ -30,22 +30,31 @@ fn folder(cache: &Cache) -> PathBuf {
     cache.kernels().join("unpacked")
 }
 
-/// Unpacks what `choose` names: by the system's package lists, else by fresh private ones, else by such ones in which
-/// the release that has these kernels is, too.
+/// The release of Debian that has all the kernels.
+const RELEASE: &str = "bookworm";
+
+/// Unpacks what `choose` names: by the system's package lists, else by fresh private ones.
 pub(super) fn fetch(
     cache: &Cache,
     step: &Step<'_>,
     choose: impl Fn(&Apt) -> Result<Vec<String>>,
 ) -> Result<PathBuf> {
     let by = |apt: Apt| unpack_by(&apt, &choose(&apt)?, cache, step);
-    Apt::system(cache)
-        .and_then(by)
-        .or_else(|_| by(Apt::refreshed(cache, step)?))
-        .or_else(|_| by(Apt::refreshed_with(cache, step, RELEASE)?))
+    Apt::system(cache).and_then(by).or_else(|_| by(Apt::refreshed(cache, step)?))
 }
 
-/// The release of Debian that has all the kernels.
-const RELEASE: &str = "bookworm";
+/// The same, for what runs without any of the system's libraries: else by lists of the release that has it.
+pub(super) fn fetch_from_anywhere(
+    cache: &Cache,
+    step: &Step<'_>,
+    choose: impl Fn(&Apt) -> Result<Vec<String>>,
+) -> Result<PathBuf> {
+    fetch(cache, step, &choose).or_else(|error| {
+        step.say(&format!("note: {error:#}"));
+        let apt = Apt::of_release(cache, step, RELEASE)?;
+        unpack_by(&apt, &choose(&apt)?, cache, step)
+    })
+}
 
 fn unpack_by(apt: &Apt, names: &[String], cache: &Cache, step: &Step<'_>) -> Result<PathBuf> {
     let debs = apt.debs(names)?;

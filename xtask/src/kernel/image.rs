@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::fetch::{fetch, prepare, tidy};
+use super::fetch::{fetch, fetch_from_anywhere, prepare, tidy};
 use super::modules;
 use crate::Handover;
 use crate::cache::{Cache, remove_dir};
@@ -86,7 +86,7 @@ pub(super) fn kernel(cache: &Cache, machine: &Machine, series: &str) -> Result<K
     let _lock = prepare(cache)?;
     let title = format!("fetch Linux {series} (nothing gets installed)");
     Steps::new(1, cache.log())?.step(&title, |step| {
-        let work = fetch(cache, step, |apt| {
+        let work = fetch_from_anywhere(cache, step, |apt| {
             let name = apt.kernel(series)?.with_context(|| format!("apt offers no Linux {series}"))?;
             Ok(vec![name])
         })?;
