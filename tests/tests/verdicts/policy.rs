@@ -103,7 +103,7 @@ fn observe_mode_touches_nothing() -> Result<()> {
     config.mode = "observe";
     let filter = Filter::new(&config)?;
     let _listener = listen(&filter.pair.server.namespace, 80, Kind::Tcp)?;
-    let answered = if kfunc_available() { Reason::CookieSent } else { Reason::CookieUnavailable };
+    let answered = if kfunc_available() { Reason::CookieSent } else { Reason::ChallengeSent };
     for (what, frame, expected) in [
         ("a bogon", ip("10.1.2.3", "192.31.196.2").syn(80).bytes(), Reason::Bogon),
         ("a SYN to a cookie service", plain().syn(80).bytes(), answered),

@@ -120,6 +120,11 @@ fn modes(host: &Host, interfaces: &[String]) -> Vec<Mode> {
             why: "every kernel; needs sch_ingress and cls_bpf".to_owned(),
         },
         Mode { name: "syn = cookie", works: cookies, why: cookies_why.to_owned() },
+        Mode {
+            name: "syn = challenge",
+            works: true,
+            why: "every kernel; takes the place of cookies where there are none".to_owned(),
+        },
     ]
 }
 
