@@ -79,12 +79,13 @@ fn no_more_than_it_was() -> Result<()> {
     for (name, count) in &found {
         ensure!(*count < MOST, "{name}: {count} instructions, at most {MOST}");
     }
-    let text = fs::read_to_string(file())?;
+    // Built in: elsewhere, as on another kernel in a virtual machine, there are no sources.
+    let text = include_str!("../verified-instructions.txt");
     if text.lines().next() != Some(&title) {
-        eprintln!("recorded on another kernel: only the limit was checked");
+        println!("recorded on another kernel, only the limit was checked: {found:?}");
         return Ok(());
     }
-    let recorded = recorded(&text);
+    let recorded = recorded(text);
     ensure!(
         recorded.keys().eq(found.keys()),
         "recorded {recorded:?}, found {found:?}: FLOODWALL_BLESS=1 records anew"

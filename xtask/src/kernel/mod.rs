@@ -25,7 +25,7 @@ use crate::{Handover, process, toolchain};
 pub(crate) const SERIES: [&str; 2] = ["6.1", "6.12"];
 const DAEMON: &str = "floodwall";
 /// The integration tests of package filter-tests that run in the machine.
-const TESTS: [&str; 2] = ["verdicts", "kernels"];
+const TESTS: [&str; 3] = ["verdicts", "kernels", "verifier"];
 
 /// Reads `--kernel VERSION` and `--kernel=VERSION` at the start; returns the versions and the other arguments.
 pub(crate) fn wanted(args: &[OsString]) -> Result<(Vec<&'static str>, &[OsString])> {
