@@ -55,18 +55,25 @@ pub struct Arm {
     pub syn: Switch,
     /// Every segment is looked up.
     pub state: Switch,
+    /// 1 once a segment has had a socket. A service of which none ever had one is forwarded by other means than sockets
+    /// (DNAT, IPVS): its segments are no strays.
+    pub served: Word,
     /// Room, so that the buckets have a line of their own.
-    pub room: [u64; 2],
+    pub room: u64,
     /// SYNs that reach the stack.
     pub syn_on: Word,
     /// SYNs while armed.
     pub syn_off: Word,
-    /// Sampled strays; forwarded segments of unproven sources.
+    /// Sampled strays.
     pub stray_on: Word,
     /// Strays while armed.
     pub stray_off: Word,
+    /// SYNs of proven sources.
+    pub proven: Word,
+    /// Forwarded segments of unproven sources.
+    pub unproven: Word,
     /// Room up to the next line.
-    pub more_room: [u64; 4],
+    pub more_room: [u64; 2],
 }
 
 /// One more of what `switch` watches: over `on` turns it on, and over `off` keeps it on. Returns whether it is on.

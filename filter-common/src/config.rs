@@ -238,6 +238,8 @@ pub struct Config {
     pub stray_off: Limit,
     /// For so long it stays armed afterwards, nanoseconds.
     pub stray_hold: u64,
+    /// Forwarded segments of all unproven sources together, while SYNs are challenged.
+    pub unproven: Limit,
     /// SYNs per proven source.
     pub proven_syns: Limit,
     /// How long a source counts as proven after its last proof, nanoseconds.
@@ -282,6 +284,7 @@ impl Config {
         stray_on: Limit::NONE,
         stray_off: Limit::NONE,
         stray_hold: 0,
+        unproven: Limit::NONE,
         proven_syns: Limit::NONE,
         proven: 0,
         in_flight: 0,
@@ -348,7 +351,7 @@ const _: () = {
     assert!(size_of::<Service>() == 80);
     assert!(size_of::<LocalTcp>() == 16);
     assert!(size_of::<Prefix>() == 32);
-    let limits = 6 * 16 + 3 * 8;
+    let limits = 7 * 16 + 3 * 8;
     let prefixes = 32 * MAX_CONNECTED + 33 * MAX_PROTECTED;
     assert!(size_of::<Config>() == 48 + 16 + 16 + limits + prefixes + 80 * MAX_SERVICES);
 };

@@ -71,8 +71,8 @@ reasons! {
     7 TupleInUse Pass "tuple_in_use" "A SYN for a connection that this host still knows (TIME_WAIT): the stack decides.";
     8 NotLocal Pass "not_local" "The destination is no address of this host: never answered for somebody else.";
     9 CookieUnavailable Pass "cookie_unavailable" "No cookie key in its time, or the kernel lacks the hand-over: the stack decides.";
-    10 ListenerMptcp Pass "listener_mptcp" "The listener speaks MPTCP, which cannot take over a cookie, and there is no key for a challenge either.";
-    11 SteppedDown Pass "stepped_down" "The kernel refused a hand-over for this port, and there is no key for a challenge either.";
+    10 ListenerMptcp Pass "listener_mptcp" "The listener speaks MPTCP, which cannot take over a cookie: the stack decides.";
+    11 SteppedDown Pass "stepped_down" "The kernel refused a hand-over for this port: the stack decides.";
     12 CookieAccepted Pass "cookie_accepted" "An ACK with a valid cookie: the connection is created in the stack.";
     13 RecentHandshake Pass "recent_handshake" "Data right behind an accepted cookie, before the stack has its socket.";
     14 CookieGrace Pass "cookie_grace" "An unknown ACK shortly after cookies were armed: the stack may know it.";
@@ -105,7 +105,7 @@ reasons! {
     44 ReplyFailed Drop "reply_failed" "No SYN-ACK: the driver could not resize the frame.";
     45 CookieInvalid Drop "cookie_invalid" "An ACK for no connection of this host, without a valid cookie.";
 
-    46 SynLimit Drop "syn_limit" "A SYN above what the service's stack gets.";
+    46 SynLimit Drop "syn_limit" "A SYN above what the stack gets for this service.";
     47 SynData Drop "syn_data" "A SYN with data, which the service does not take.";
     48 StrayAck Drop "stray_ack" "An ACK without data for no connection of this host, while such packets flood it.";
     49 StrayData Drop "stray_data" "Data for no connection of this host, while such packets flood it.";

@@ -55,6 +55,13 @@ impl Config {
         self
     }
 
+    /// With these lines at the end.
+    #[must_use]
+    pub fn also(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.rest);
+        self
+    }
+
     /// The file. Whoever listens at `metrics` and where pins and sockets go is the laboratory's business.
     #[must_use]
     pub fn toml(&self, device: &str, pins: &Path, runtime: &Path, metrics: u16) -> String {

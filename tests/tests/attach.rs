@@ -91,7 +91,7 @@ fn vlan() -> Result<()> {
     Ok(())
 }
 
-/// An MPTCP listener cannot take a cookie over: its SYNs go to the stack, and Floodwall says so.
+/// A cookie can't be taken over there: challenges protect it.
 #[test]
 fn mptcp_listener() -> Result<()> {
     let stand = Stand::with(&Config::default(), Wire::Veth, Kind::Mptcp)?;

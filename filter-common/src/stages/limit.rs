@@ -4,6 +4,7 @@ use core::ops::ControlFlow::{Break, Continue};
 
 use super::{Verdict, service::Found};
 use crate::{
+    arm::Arm,
     bucket::{self, WAYS},
     config::Limit,
     packet::Packet,
@@ -47,11 +48,16 @@ pub(super) fn charge<S: State>(packet: &Packet, found: Option<Found<'_>>, state:
     if take(packet, state, kind, number, limit) { Continue(()) } else { Break(reason) }
 }
 
-/// SYNs of a source that has answered a challenge: it is real, so it can flood.
+/// SYNs of a source that has answered a challenge: it is real, so it can flood; and all of them together.
 #[inline(always)]
-pub(super) fn proven<S: State>(packet: &Packet, number: u32, state: &S) -> Reason {
-    let limit = state.config().proven_syns;
-    if take(packet, state, Kind::Proven, number, limit) { Reason::Proven } else { Reason::SourceSynRate }
+pub(super) fn proven<S: State>(packet: &Packet, found: Found<'_>, arm: &Arm, state: &S) -> Reason {
+    if !take(packet, state, Kind::Proven, found.number, state.config().proven_syns) {
+        return Reason::SourceSynRate;
+    }
+    // A host that knows nothing of it resets a challenge, too: forged SYNs can prove live addresses, many of them.
+    let all = found.service.on;
+    let within = !all.is_some() || bucket::charge(&arm.proven, all, state.now());
+    if within { Reason::Proven } else { Reason::SynLimit }
 }
 
 /// SYN-ACKs go to possibly forged sources: limited per prefix and in total, so that we reflect little.

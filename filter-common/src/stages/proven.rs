@@ -1,6 +1,7 @@
 //! The table of sources that have shown that they can receive: an IPv4 address or an IPv6 /64.
 //!
-//! Only a valid MAC makes an entry, so a forged source can't push a proven one out; what is full gives up
+//! Only a valid MAC makes an entry: a source that can't be reached makes none, so it can push none out. (A live host that
+//! is not asked resets a challenge as well: whoever forges its address can have it proven.) What is full gives up
 //! the entry that would end first.
 
 use crate::{

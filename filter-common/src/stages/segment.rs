@@ -69,7 +69,11 @@ pub(super) fn check<F: Frame, S: State>(
         // A sample: now and then, so that the others need not compare a time that is past with the clock.
         arm.state.forget(state.now(), 0);
     }
-    let (reason, attrs) = judge(frame, packet, &view, state);
+    let (reason, attrs) = match judge(frame, packet, &view, state) {
+        Finding::Fate(reason) => (reason, None),
+        Finding::Opens(attrs) => (Reason::CookieAccepted, Some(attrs)),
+        Finding::Stray(calm) => (stray(packet, &view, state, calm), None),
+    };
     // Only now: what is dropped anyway must not use up the share of the address that it bears.
     if reason.action() == Action::Pass {
         limit::charge(packet, found, state)?;
@@ -120,7 +124,7 @@ fn proves<S: State>(packet: &Packet, state: &S) -> bool {
     valid
 }
 
-/// Segments for somebody behind this host: no socket table tells whose they are, so while SYNs are answered sources that
+/// Segments for somebody behind this host: no socket table tells whose they are, so while SYNs are challenged sources that
 /// have proved nothing share a budget.
 #[inline(always)]
 fn forwarded<S: State>(
@@ -131,46 +135,63 @@ fn forwarded<S: State>(
     state: &S,
 ) -> Verdict {
     limit::charge(packet, found, state)?;
-    let Some(Found { service, .. }) = found.filter(|_| answering) else { return Continue(()) };
-    let left = proven::left(packet, state);
-    if left != 0 {
-        if left < state.config().proven / 2 {
-            proven::note(packet, state);
-        }
+    let (config, now) = (state.config(), state.now());
+    // Without a key nobody could prove anything.
+    if !answering || !config.unproven.is_some() || !state.keys().is_some_and(|keys| keys.issuing(now)) {
+        return Continue(());
+    }
+    if proven::left(packet, state) != 0 {
         return Break(Reason::Proven);
     }
-    let within = !service.on.is_some() || charge(&arm.stray_on, service.on, state.now());
-    if within { Continue(()) } else { Break(Reason::UnprovenRate) }
+    if charge(&arm.unproven, config.unproven, now) { Continue(()) } else { Break(Reason::UnprovenRate) }
 }
 
-/// The packet's fate, and the connection that it brings about.
+/// What the socket table and the cookie say of a segment.
+enum Finding {
+    /// Its fate.
+    Fate(Reason),
+    /// It brings this connection about.
+    Opens(TcpReqAttrs),
+    /// It belongs to nobody; that is its fate while there are few.
+    Stray(Reason),
+}
+
 #[inline(always)]
-fn judge<F: Frame, S: State>(
-    frame: &F,
-    packet: &Packet,
-    view: &View<'_>,
-    state: &S,
-) -> (Reason, Option<TcpReqAttrs>) {
+fn judge<F: Frame, S: State>(frame: &F, packet: &Packet, view: &View<'_>, state: &S) -> Finding {
     let listener = match state.socket(packet) {
-        Socket::Connection => return (Reason::Established, None),
-        Socket::StackCookie => return (Reason::StackCookie, None),
-        Socket::None => return (stray(packet, view, state, Reason::NoListener), None),
+        Socket::Connection => {
+            if view.arm.served.load() == 0 {
+                view.arm.served.store(1);
+            }
+            return Finding::Fate(Reason::Established);
+        }
+        Socket::StackCookie => {
+            // Its data may come before the stack has made the socket.
+            mark(packet, state, Who::Xdp);
+            return Finding::Fate(Reason::StackCookie);
+        }
+        Socket::None => return Finding::Stray(Reason::NoListener),
         listener => listener,
     };
-    if !view.cookies {
-        return (stray(packet, view, state, Reason::Stray), None);
-    }
-    if let Break(reason) = syn::takes_cookies(listener, packet, state) {
-        return (reason, None);
+    let takes = if view.cookies { syn::takes_cookies(listener, packet, state) } else { Break(Reason::Stray) };
+    if let Break(reason) = takes
+        && !matches!(reason, Reason::Stray | Reason::ListenerMptcp)
+    {
+        return Finding::Fate(reason);
     }
     let marked = marked(packet, state, Who::Xdp);
     if marked > RECENT_NS - HAND_OVER_ONCE_NS {
-        return (Reason::RecentHandshake, None);
+        return Finding::Fate(Reason::RecentHandshake);
     }
-    match accept(frame, packet, state) {
-        Some(attrs) => (Reason::CookieAccepted, Some(attrs)),
-        None if marked > 0 => (Reason::RecentHandshake, None),
-        None => (unknown(packet, state), None),
+    if takes.is_continue()
+        && let Some(attrs) = accept(frame, packet, state)
+    {
+        return Finding::Opens(attrs);
+    }
+    match takes {
+        _ if marked > 0 => Finding::Fate(Reason::RecentHandshake),
+        Break(reason) => Finding::Stray(reason),
+        Continue(()) => unknown(packet, state),
     }
 }
 
@@ -184,9 +205,12 @@ fn stray<S: State>(packet: &Packet, view: &View<'_>, state: &S, calm: Reason) ->
     if !state.is_local(&packet.destination) {
         return Reason::NotLocal;
     }
+    if view.arm.served.load() == 0 {
+        return calm;
+    }
     let buckets = [&view.arm.stray_on, &view.arm.stray_off];
-    // Before it is armed only a sample is counted: `stray_on` knows that, and cookie services leave it alone.
-    if view.armed || !view.cookies {
+    // Before it is armed only a sample is counted: `stray_on` knows that. Where cookies are due all are looked up.
+    if view.armed || !view.cookies || state.sampled() {
         arm::watch(
             &view.arm.state,
             buckets,
@@ -284,18 +308,19 @@ fn attributes(
 
 /// An ACK of no socket and without a valid cookie: the stack's, while it may have sent cookies itself.
 #[inline(always)]
-fn unknown<S: State>(packet: &Packet, state: &S) -> Reason {
-    let Continue(keys) = syn::issuing(state) else { return Reason::CookieUnavailable };
+fn unknown<S: State>(packet: &Packet, state: &S) -> Finding {
+    // Where no cookie can be due it is a stray as anywhere else.
+    let Continue(keys) = syn::issuing(state) else { return Finding::Stray(Reason::CookieUnavailable) };
     if packet.l3 > syn::MAX_L3 {
-        return Reason::CookieUnavailable;
+        return Finding::Stray(Reason::CookieUnavailable);
     }
     if state.is_stepped_down(packet.ports.destination) {
-        return Reason::SteppedDown;
+        return Finding::Stray(Reason::SteppedDown);
     }
     if state.now() < keys.grace_until {
-        return Reason::CookieGrace;
+        return Finding::Fate(Reason::CookieGrace);
     }
-    if within_budget(state) { Reason::UnknownAck } else { Reason::CookieInvalid }
+    Finding::Fate(if within_budget(state) { Reason::UnknownAck } else { Reason::CookieInvalid })
 }
 
 /// A peer whose connection this host has forgotten (a reboot, a moved address) wants its reset.

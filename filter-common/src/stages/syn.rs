@@ -110,7 +110,7 @@ fn rung<'a, S: State>(
     match state.keys() {
         Some(keys) if keys.issuing(state.now()) => {
             if proven::left(packet, state) != 0 {
-                Break(limit::proven(packet, found.number, state))
+                Break(limit::proven(packet, found, arm, state))
             } else {
                 Continue(Rung::Challenge(keys))
             }

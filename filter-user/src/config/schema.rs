@@ -176,7 +176,8 @@ section! {
         name: Spanned<String> = name();
         /// Destination ports. A port belongs to one service.
         ports: Vec<Spanned<PortRange>> = port_range().list();
-        /// Prefixes behind this host (a gateway) whose SYNs to these ports are challenged, too; at most 8 in all.
+        /// Prefixes behind this host (a gateway) whose SYNs to these ports are challenged whenever `syn.mode` answers; at most
+        /// 8 in all.
         protect: Vec<Spanned<IpNet>> = prefix().list();
         /// SYN-flood defence.
         syn: Syn = table::<Syn>();
@@ -204,7 +205,7 @@ section! {
         /// SYNs per second of the whole service that the stack gets: `limit` drops the rest, `auto` arms at the
         /// first one above. A tenth of it may come at once.
         on: Spanned<u32> = number(1..=10_000_000).or("20000");
-        /// `auto` stays armed while more SYNs per second than this arrive.
+        /// `auto` stays armed while more SYNs than this arrive within a second.
         off: Spanned<u32> = number(1..=10_000_000).or("5000");
         /// How long `auto` stays armed after that.
         hold: Spanned<Duration> = duration(1..=3600).or("60s");
@@ -230,7 +231,7 @@ section! {
         /// Each epoch has a key of its own, derived from the master secret. This one and the one before are
         /// accepted. A key that nobody renews is refused by the data path itself after 5 periods.
         period: Spanned<Duration> = duration(1..=3600).or("64s");
-        /// How long unknown ACKs still pass after cookies were armed. The stack's own handshakes and SYN cookies are known
+        /// How long unknown ACKs still pass after the daemon has armed cookies (its start, a reload). The stack's own handshakes and SYN cookies are known
         /// without it; another host's, whose address has moved here, are not.
         grace: Spanned<Duration> = duration(0..=600).or("0s");
         /// Master secret: 32 to 4096 bytes, owned by root, mode 0600. Hosts that share it accept each other's cookies.
@@ -248,8 +249,13 @@ section! {
     Challenge {
         /// How long a source (an IPv4 address, an IPv6 /64) counts as proven after it has answered.
         proven: Spanned<Duration> = duration(10..=86400).or("10m");
-        /// SYNs of a proven source that reach each service: it is real, and may be an attacker's.
-        per_source_syn: Spanned<Option<Rate>> = rate().or("100/s burst 500");
+        /// SYNs of a proven source that reach each service: it is real, and may be an attacker's. Whoever forges its address
+        /// can use its share up, so keep it well above what one address (a proxy, a NAT) needs. All proven sources
+        /// together get `syn.on` of the service.
+        per_source_syn: Spanned<Option<Rate>> = rate().or("1000/s burst 2000");
+        /// Segments of unproven sources, all together, that are forwarded to a service's `protect` while its SYNs are
+        /// challenged: older connections are among them, so keep it above their usual traffic.
+        unproven: Spanned<Option<Rate>> = rate().or("200000/s burst 200000");
     }
 }
 
@@ -257,8 +263,9 @@ section! {
     /// `[stray]`: TCP segments (ACK, data, FIN, RST, SYN-ACK) that belong to no connection of this host
     Stray {
         /// Where they are looked for and dropped. Connections that this host forwards after a translation of addresses
-        /// (DNAT, masquerading, published container ports) have no socket here: `services` leaves all ports alone
-        /// that are no service's.
+        /// (DNAT, masquerading, published container ports, IPVS) have no socket here: `services` leaves all ports alone
+        /// that are no service's, and a service of which no segment ever had a socket. Sockets that are bound to a device above
+        /// the interface (a bond, a bridge, a VLAN, a VRF) are not seen: choose `off` for such hosts.
         scope: Spanned<Strays> = choice(&[
             ("services", Strays::Services),
             ("host", Strays::Host),
@@ -268,7 +275,7 @@ section! {
         /// Strays per second, estimated from every 64th segment, above which each segment is looked up and strays are
         /// dropped.
         on: Spanned<u32> = number(100..=10_000_000).or("2000");
-        /// It stays so while more than this arrive.
+        /// It stays so while more than this arrive within a second.
         off: Spanned<u32> = number(10..=10_000_000).or("500");
         /// How long it stays so after that.
         hold: Spanned<Duration> = duration(1..=3600).or("30s");

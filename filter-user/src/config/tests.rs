@@ -129,7 +129,7 @@ fn refused_with_a_hint() {
         ),
         (
             "[[service]]\nname = \"x\"\nports = [\"tcp/1\"]\nprotect = [\"9.9.9.0/24\"]",
-            "needs a SYN defence",
+            "has to answer SYNs",
             "add syn = ",
         ),
         ("[stray]\non = 400", "off = 500 is not below on = 400", "a quarter"),

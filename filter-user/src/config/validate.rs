@@ -87,8 +87,9 @@ fn ladder(service: &Service, problems: &mut Problems) {
     if *service.syn.mode.as_ref() == SynMode::Auto && off.as_ref() >= on.as_ref() {
         thresholds(on, off, problems);
     }
-    if let (Some(prefix), false) = (service.protect.first(), service.defends_syns()) {
-        let error = Diagnostic::error(prefix.span(), "a service that protects others needs a SYN defence");
+    let answers = matches!(service.syn.mode.as_ref(), SynMode::Challenge | SynMode::Cookie | SynMode::Auto);
+    if let (Some(prefix), false) = (service.protect.first(), answers) {
+        let error = Diagnostic::error(prefix.span(), "a service that protects others has to answer SYNs");
         problems.push(error.hint("add syn = { mode = \"auto\" } or \"challenge\""));
     }
 }
@@ -119,6 +120,7 @@ fn owners(services: &[Service], problems: &mut Problems) {
 
 fn management(management: &mut Management, mode: Mode, limit: usize, problems: &mut Problems) {
     normalise(&mut management.allow, problems);
+    management.allow.iter().for_each(|prefix| breadth(prefix, problems));
     if let Some(extra) = management.allow.get(limit) {
         let error = Diagnostic::error(extra.span(), format!("more than {limit} management prefixes"));
         problems.push(error.hint("aggregate them, or raise limits.management_prefixes"));
@@ -150,6 +152,12 @@ fn normalised(prefix: &Spanned<IpNet>, problems: &mut Problems) -> IpNet {
         let error = Diagnostic::error(span.clone(), "an IPv4 prefix in IPv6 clothes");
         problems.push(error.hint("write it as IPv4: \"192.31.196.0/24\""));
     }
+    network
+}
+
+/// Complains about management prefixes that let too many in.
+fn breadth(prefix: &Spanned<IpNet>, problems: &mut Problems) {
+    let (network, span) = (*prefix.as_ref(), prefix.span());
     let broad = if matches!(network, IpNet::V4(_)) { 8 } else { 16 };
     if network.prefix_len() == 0 {
         let error = Diagnostic::error(span, "this lets every source bypass the filter");
@@ -161,7 +169,6 @@ fn normalised(prefix: &Spanned<IpNet>, problems: &mut Problems) -> IpNet {
         );
         problems.push(warning.hint("sources can be forged: list as little as you need"));
     }
-    network
 }
 
 fn cookie(cookie: &Cookie, problems: &mut Problems) {

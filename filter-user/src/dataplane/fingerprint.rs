@@ -1,15 +1,29 @@
 //! Whether what runs is what a plan asks for: then a restart adopts it without loading anything.
 
+use aya::maps::MapInfo;
 use filter_common::config::Config;
 use sha2::{Digest as _, Sha256};
 
-use super::{bytes::bytes_of, object, pins::Pins, plan::Plan, schema::Schema, slots::Record, status};
+use super::{
+    bytes::bytes_of,
+    object,
+    pins::Pins,
+    plan::Plan,
+    schema::{STATE, Schema},
+    slots::Record,
+    status,
+};
 
 /// A hash of everything that makes an interface's programs, and of the programs' ids.
 ///
 /// The ids are in it so that it can't outlive them: an apply that was killed between a swap and its record, or
 /// a program that somebody else put into our link, gives another value.
 pub(super) type Fingerprint = [u32; 8];
+
+/// Ids of the pinned maps: programs on maps that are pinned no more are not adopted.
+fn maps(pins: &Pins) -> Vec<Option<u32>> {
+    STATE.iter().map(|name| MapInfo::from_pin(pins.map(name)).ok().map(|info| info.id())).collect()
+}
 
 /// Of an interface whose programs were, or would be, made from `config`; zeros if nothing of ours runs there.
 pub(super) fn of(plan: &Plan, config: &Config, schema: &Schema, pins: &Pins, record: Record) -> Fingerprint {
@@ -21,7 +35,7 @@ pub(super) fn of(plan: &Plan, config: &Config, schema: &Schema, pins: &Pins, rec
     hash.update(bytes_of(config));
     hash.update(bytes_of(&*plan.ports));
     hash.update(bytes_of(&*plan.summary));
-    hash.update(format!("{:?} {:?}", plan.management, schema.sizes()));
+    hash.update(format!("{:?} {:?} {:?}", plan.management, schema.sizes(), maps(pins)));
     for id in [running.xdp_program, running.tc_program] {
         hash.update(id.unwrap_or_default().to_ne_bytes());
     }

@@ -204,6 +204,11 @@ impl Dataplane {
         Ok(self.arms.get(service, monotonic()?))
     }
 
+    /// Disarms everything: the numbers are other services' now.
+    pub fn disarm(&self) -> Result<()> {
+        tables::disarm(&self.pins.map(name::ARMS))
+    }
+
     /// How full each table is, by map name.
     pub fn fill(&self) -> Result<[(&'static str, Fill); 4]> {
         let now = monotonic()?;

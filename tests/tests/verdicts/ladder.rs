@@ -93,7 +93,10 @@ fn challenges_are_answered_and_remembered() -> Result<()> {
 fn a_gateway_challenges_for_others() -> Result<()> {
     let protect = "protect = [\"44.1.2.0/24\", \"2a0f:1::/48\"]";
     for mode in ["challenge", "cookie"] {
-        let filter = Filter::new(&laddered(&format!("mode = \"{mode}\", on = 2, off = 1"), protect))?;
+        let filter = Filter::new(
+            &laddered(&format!("mode = \"{mode}\", on = 20000"), protect)
+                .also("[challenge]\nunproven = \"1/s burst 1\""),
+        )?;
         for packet in [ip("8.8.8.8", "44.1.2.3"), ip("2a00::8", "2a0f:1::3")] {
             let rst = reset(&challenged(&filter, mode, &packet)?);
             filter.expect(mode, &packet.clone().tcp(&rst).bytes(), Reason::ChallengePassed)?;

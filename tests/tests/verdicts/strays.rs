@@ -1,7 +1,7 @@
 //! Segments of no connection: left alone while they are few, dropped by their kind while they flood.
 
 use std::{
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -15,8 +15,10 @@ use filter_tests::{
         Packet,
         tcp::{Segment, flag},
     },
+    pair::SERVER_V4,
     server::{Kind, listen},
 };
+use socket2::{Domain, Socket, Type};
 
 use super::{plain, plain6};
 
@@ -35,6 +37,41 @@ fn stray(packet: &Packet, port: u16, flags: u8) -> Vec<u8> {
     packet.clone().tcp(&Segment { payload, ..Segment::default().ports(40000, port).flags(flags) }).bytes()
 }
 
+/// A connection of the server with somebody else; its segments have a socket.
+struct Known {
+    port: u16,
+    _ends: (TcpStream, Socket, Socket),
+}
+
+const NEIGHBOUR: &str = "44.9.9.9";
+
+fn connection(filter: &Filter) -> Result<Known> {
+    let namespace = &filter.pair.server.namespace;
+    let listener = listen(namespace, 80, Kind::Tcp)?;
+    namespace.ip(&format!("address add {NEIGHBOUR}/32 dev lo"))?;
+    let client = namespace.run(|| -> Result<TcpStream> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(NEIGHBOUR.parse()?, 0).into())?;
+        socket.connect(&SocketAddr::from((SERVER_V4, 80)).into())?;
+        Ok(socket.into())
+    })?;
+    let port = client.local_addr()?.port();
+    let accepted = listener.accept()?.0;
+    let known = Known { port, _ends: (client, accepted, listener) };
+    // One in 64 is looked up on each CPU, and shows that this service has sockets.
+    for _ in 0..256 {
+        filter.run(&known.segment())?;
+    }
+    Ok(known)
+}
+
+impl Known {
+    fn segment(&self) -> Vec<u8> {
+        let ack = Segment::default().ports(self.port, 80).flags(flag::ACK);
+        filter_tests::packet::ip(NEIGHBOUR, "192.31.196.2").tcp(&ack).bytes()
+    }
+}
+
 /// Sends strays until one is dropped; there are 64 to a sample on each CPU.
 fn flood(filter: &Filter, port: u16) -> Result<()> {
     let frame = stray(&plain(), port, flag::RST);
@@ -48,11 +85,9 @@ fn flood(filter: &Filter, port: u16) -> Result<()> {
 #[test]
 fn a_flood_of_strays_is_dropped_by_kind() -> Result<()> {
     let filter = Filter::new(&config("services"))?;
-    let server = listen(&filter.pair.server.namespace, 80, Kind::Tcp)?;
-    // A connection within the server's namespace: its segments would find their socket.
-    let local = filter.pair.server.namespace.run(|| TcpStream::connect(("192.31.196.2", 80)))?;
-    let _accepted = server.accept()?;
+    let known = connection(&filter)?;
     flood(&filter, 80)?;
+    filter.expect("a connection's segment", &known.segment(), Reason::Established)?;
     for packet in [plain(), plain6()] {
         for (what, flags, expected) in [
             ("ACK", flag::ACK, Reason::StrayAck),
@@ -67,7 +102,6 @@ fn a_flood_of_strays_is_dropped_by_kind() -> Result<()> {
         }
         filter.expect("to no service", &stray(&packet, 81, flag::RST), Reason::Pass)?;
     }
-    drop(local);
     thread::sleep(Duration::from_millis(2500));
     ensure!(
         filter.run(&stray(&plain(), 80, flag::ACK))?.action != filter_tests::filter::XDP_DROP,
@@ -76,9 +110,22 @@ fn a_flood_of_strays_is_dropped_by_kind() -> Result<()> {
     Ok(())
 }
 
+/// A service whose packets are redirected past this host's sockets.
+#[test]
+fn a_service_without_sockets_is_left_alone() -> Result<()> {
+    let filter = Filter::new(&config("services"))?;
+    for _ in 0..5000 {
+        let outcome = filter.run(&stray(&plain(), 80, flag::ACK))?;
+        ensure!(outcome.action != filter_tests::filter::XDP_DROP, "dropped");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_whole_host_if_asked_for() -> Result<()> {
-    let filter = Filter::new(&config("host"))?;
+    // No service: what is true of port 80 is true of the whole host.
+    let filter = Filter::new(&Config { services: Vec::new(), ..config("host") })?;
+    let _known = connection(&filter)?;
     flood(&filter, 50_000)?;
     filter.expect("reflection", &stray(&plain6(), 50_001, flag::SYN | flag::ACK), Reason::StraySynAck)?;
     let elsewhere = filter_tests::packet::ip("8.8.8.8", "192.31.196.77");

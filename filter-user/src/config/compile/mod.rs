@@ -57,6 +57,7 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     config.reply_per_prefix = limit(*answers.per_prefix.as_ref());
     config.reply_total = limit(*answers.total.as_ref());
     config.unknown_acks = limit(*settings.cookie.unknown_ack.as_ref());
+    config.unproven = limit(*settings.challenge.unproven.as_ref());
     config.proven_syns = limit(*settings.challenge.per_source_syn.as_ref());
     config.proven = nanoseconds(*settings.challenge.proven.as_ref());
     // A cookie lives until the end of the period after its own.
@@ -78,6 +79,11 @@ fn bursting(rate: u32) -> Limit {
     Limit::per_second(rate.into(), u64::from(rate / 10).max(1))
 }
 
+/// So many a second, all at once if need be: what keeps something armed.
+fn within_a_second(rate: u32) -> Limit {
+    Limit::per_second(rate.into(), rate.into())
+}
+
 /// Of a duration that the schema bounds.
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -94,7 +100,7 @@ fn strays(config: &mut Config, stray: &Stray) {
     };
     let interval = SAMPLE * 1_000_000_000 / u64::from(*stray.on.as_ref());
     config.stray_on = Limit { interval, tolerance: interval * (SAMPLES - 1) };
-    config.stray_off = bursting(*stray.off.as_ref());
+    config.stray_off = within_a_second(*stray.off.as_ref());
     config.stray_hold = nanoseconds(*stray.hold.as_ref());
 }
 
@@ -127,7 +133,7 @@ fn policy(service: &Service) -> config::Service {
             SynData::Drop => config::service::DROP_SYN_DATA,
         },
         on: bursting(*service.syn.on.as_ref()),
-        off: bursting(*service.syn.off.as_ref()),
+        off: within_a_second(*service.syn.off.as_ref()),
         hold: nanoseconds(*service.syn.hold.as_ref()),
         per_source: limit(*service.rate.per_source.as_ref()),
         per_source_syn: limit(*service.rate.per_source_syn.as_ref()),

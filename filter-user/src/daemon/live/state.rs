@@ -77,7 +77,10 @@ impl State {
             self.secrets.arm().context("cookie keys")?;
         }
         self.replace(applied)?;
-        self.facts = facts(&loaded.settings, &plan);
+        let before = std::mem::replace(&mut self.facts, facts(&loaded.settings, &plan)).services;
+        if self.facts.services != before {
+            self.dataplane.disarm().context("services have other numbers now")?;
+        }
         (self.plan, self.host) = (plan, host);
         (self.settings, self.report) = (loaded.settings, loaded.report);
         Ok(())

@@ -51,11 +51,11 @@ metrics! {
     CHALLENGE_PASSED Counter "challenge_passed_total" []
         "RSTs that answered a challenge: proofs that a source can receive.";
     SYN_ARMED Gauge "syn_armed" ["service"]
-        "1 while the service's SYNs are answered because more came than its syn.on (mode auto).";
+        "1 while the service's SYNs are (in observe mode: would be) answered because more came than its syn.on.";
     SYN_ARMINGS Counter "syn_armings_total" ["service"]
         "How often that began.";
     STRAY_ARMED Gauge "stray_armed" ["service"]
-        "1 while segments of no connection are dropped because there were many; service * is the rest of the host.";
+        "1 while segments of no connection are (in observe mode: would be) dropped; service * is the rest of the host.";
     STRAY_ARMINGS Counter "stray_armings_total" ["service"]
         "How often that began.";
     COOKIE_ARMED Gauge "syn_cookie_armed" []
