@@ -5,9 +5,8 @@
 //! as the RST's sequence number. Nothing is stored in between; the client retries its SYN by itself.
 
 use crate::{
-    cookie::{Keys, Slot},
+    cookie::{Keys, Slot, tuple_hash},
     packet::Packet,
-    siphash::sip24,
 };
 
 /// What a challenge's SYN-ACK says.
@@ -43,12 +42,5 @@ fn answers(slot: &Slot, now: u64, packet: &Packet) -> bool {
 /// Over the tuple, all that SYN and RST have in common. Cookies use this key with a clear top bit in the last word.
 #[inline(always)]
 fn mac(slot: &Slot, packet: &Packet) -> u64 {
-    let last = packet.ports.source as u64 | (packet.ports.destination as u64) << 16 | 1 << 63;
-    if packet.is_v6 {
-        let [s0, s1] = packet.source.words();
-        let [d0, d1] = packet.destination.words();
-        sip24(slot.mac, [s0, s1, d0, d1, last])
-    } else {
-        sip24(slot.mac, [packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32, last])
-    }
+    tuple_hash(slot.mac, packet, 1 << 31)
 }

@@ -151,7 +151,7 @@ pub struct Cookie {
 pub fn encode(keys: &Keys, packet: &Packet, client_isn: u32, own_scale: u8, memory: &Memory) -> Cookie {
     let epoch = keys.current & 3;
     let slot = keys.slot(epoch);
-    let inner = inner(slot.mask, packet, client_isn);
+    let inner = tuple_hash(slot.mask, packet, client_isn);
     let mac = mac(slot.mac, inner, epoch as u32 | (own_scale as u32) << 3, memory, packet.is_v6);
     let isn =
         (mac as u32) << 5 | ((epoch as u32) << 3 | memory.mss_index as u32) ^ (inner as u32 & ISN_CLEAR);
@@ -177,7 +177,7 @@ pub fn decode(
     let attempt = Attempt { now, own_scale, cookie, timestamps, is_v6: packet.is_v6 };
     let current = keys.current;
     let newest = keys.slot(current);
-    let hash = inner(newest.mask, packet, client_isn);
+    let hash = tuple_hash(newest.mask, packet, client_isn);
     let memory = attempt.check(newest, current, hash);
     if memory.is_some() {
         return memory;
@@ -185,7 +185,7 @@ pub fn decode(
     let epoch = current.wrapping_sub(1);
     let previous = keys.slot(epoch);
     let same_master = previous.mask == newest.mask;
-    let hash = if same_master { hash } else { inner(previous.mask, packet, client_isn) };
+    let hash = if same_master { hash } else { tuple_hash(previous.mask, packet, client_isn) };
     attempt.check(previous, epoch, hash)
 }
 
@@ -230,11 +230,11 @@ const fn remember(cookie: Cookie, inner: u64, timestamps: bool) -> Memory {
     Memory { mss_index, scale: (bits & 15) as u8, sack: bits & 16 != 0, ecn: bits & 32 != 0, timestamps }
 }
 
-/// Hash of the tuple and the client's ISN.
+/// SipHash-2-4 of the tuple and 32 bits more.
 #[inline(always)]
-fn inner(key: Key, packet: &Packet, client_isn: u32) -> u64 {
+pub(crate) fn tuple_hash(key: Key, packet: &Packet, more: u32) -> u64 {
     let Transport { source, destination } = packet.ports;
-    let last = source as u64 | (destination as u64) << 16 | (client_isn as u64) << 32;
+    let last = source as u64 | (destination as u64) << 16 | (more as u64) << 32;
     if packet.is_v6 {
         let [s0, s1] = packet.source.words();
         let [d0, d1] = packet.destination.words();

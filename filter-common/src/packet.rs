@@ -137,6 +137,13 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// What counts as one source: the IPv4 address or the IPv6 /64, as it lies in memory.
+    #[must_use]
+    #[inline(always)]
+    pub const fn source_network(&self) -> u64 {
+        if self.is_v6 { self.source.words()[0] } else { self.source.v4() as u64 }
+    }
+
     /// Whether it has a TCP header.
     #[must_use]
     #[inline(always)]

@@ -159,13 +159,19 @@ fn all_of_them_at_once() -> Result<()> {
     Ok(())
 }
 
-/// The same visitors and SYNs without Floodwall, and without the stack's own cookies: most lose.
-#[test]
-fn a_syn_flood_without_floodwall() -> Result<()> {
+/// The stand with Floodwall taken off.
+fn unprotected() -> Result<Stand> {
     let mut stand = Stand::with(&config(), Wire::Cable, Kind::Tcp)?;
     stand.pair.pin(Cores::pick()?)?;
     stand.floodwall.end(nix::sys::signal::Signal::SIGTERM)?;
     stand.floodwall.succeed("detach --pins {pins}")?;
+    Ok(stand)
+}
+
+/// The same visitors and SYNs without Floodwall, and without the stack's own cookies: most lose.
+#[test]
+fn a_syn_flood_without_floodwall() -> Result<()> {
+    let stand = unprotected()?;
     stand.pair.server.namespace.sysctl(&[("net.ipv4.tcp_syncookies", "0")])?;
     let _flood = Flood::start(&stand.pair.client, &orders(&[Segment::Syn], 100_000)?[0])?;
     thread::sleep(Duration::from_millis(500));
@@ -177,10 +183,7 @@ fn a_syn_flood_without_floodwall() -> Result<()> {
 /// Without Floodwall each stray costs the stack an answer; a RST costs it a look-up.
 #[test]
 fn floods_of_strays_without_floodwall() -> Result<()> {
-    let mut stand = Stand::with(&config(), Wire::Cable, Kind::Tcp)?;
-    stand.pair.pin(Cores::pick()?)?;
-    stand.floodwall.end(nix::sys::signal::Signal::SIGTERM)?;
-    stand.floodwall.succeed("detach --pins {pins}")?;
+    let stand = unprotected()?;
     for kind in [Segment::Ack, Segment::Data, Segment::Fin, Segment::SynAck] {
         let stack = snmp::read(&stand.pair.server.namespace)?;
         let order = Order { frames: 50_000, ..orders(&[kind], 50_000)?.remove(0) };

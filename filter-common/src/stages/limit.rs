@@ -93,8 +93,7 @@ pub fn take_from<S: State>(state: &S, words: [u64; 2], limit: Limit, now: u64) -
 /// The source as a bucket knows it, IPv4 address or IPv6 /64, and what is counted.
 #[inline(always)]
 fn source_words(packet: &Packet, kind: Kind, service: u32) -> [u64; 2] {
-    let key = (service as u64) << 32 | (kind as u64) << 40;
-    if packet.is_v6 { [packet.source.words()[0], key | 1 << 48] } else { [packet.source.v4() as u64, key] }
+    [packet.source_network(), (service as u64) << 32 | (kind as u64) << 40 | (packet.is_v6 as u64) << 48]
 }
 
 /// Takes a token from the bucket of the source's /24 or /48.

@@ -27,8 +27,7 @@ pub(super) fn note<S: State>(packet: &Packet, state: &S) {
 fn hash<S: State>(packet: &Packet, state: &S) -> u64 {
     // The family and this table's own number; the seed is that of all tables.
     let kind = 1 << 56 | packet.is_v6 as u64;
-    let source = if packet.is_v6 { packet.source.words()[0] } else { packet.source.v4() as u64 };
-    sip13(state.config().seed, [source, kind])
+    sip13(state.config().seed, [packet.source_network(), kind])
 }
 
 /// What [`State::marked`] does.

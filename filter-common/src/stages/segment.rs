@@ -59,7 +59,7 @@ pub(super) fn check<F: Frame, S: State>(
     }
     let view = View {
         arm,
-        cookies: answering && packet.tcp.is_ack() && takes_cookies(service, state),
+        cookies: answering && packet.tcp.is_ack() && sends_cookies(service, state),
         armed: config.has(flags::CHECK_STATE) && arm.state.is_on(0, || state.now()),
     };
     if !(view.cookies || view.armed || config.has(flags::CHECK_STATE) && state.sampled()) {
@@ -107,10 +107,10 @@ fn answers<S: State>(service: &Service, arm: &Arm, state: &S) -> bool {
     }
 }
 
-/// Whether its answers may have been cookies.
+/// Whether its answers may be cookies.
 #[inline(always)]
-fn takes_cookies<S: State>(service: &Service, state: &S) -> bool {
-    state.config().has(flags::COOKIES) && service.syn_mode != syn_mode::CHALLENGE
+fn sends_cookies<S: State>(service: &Service, state: &S) -> bool {
+    state.config().has(flags::COOKIES) && matches!(service.syn_mode, syn_mode::COOKIE | syn_mode::AUTO)
 }
 
 /// Whether a RST answers a challenge; its source is then proven.
@@ -156,6 +156,7 @@ enum Finding {
     Stray(Reason),
 }
 
+/// Looks for the segment's socket, else for its cookie.
 #[inline(always)]
 fn judge<F: Frame, S: State>(frame: &F, packet: &Packet, view: &View<'_>, state: &S) -> Finding {
     let listener = match state.socket(packet) {
@@ -247,7 +248,7 @@ const fn kind(packet: &Packet) -> Reason {
 #[must_use]
 #[inline(always)]
 pub fn decode<F: Frame, S: State>(frame: &F, packet: &Packet, state: &S) -> Option<TcpReqAttrs> {
-    let is_candidate = service::find(packet, state).is_some_and(|found| takes_cookies(found.service, state));
+    let is_candidate = service::find(packet, state).is_some_and(|found| sends_cookies(found.service, state));
     if !is_candidate
         || !packet.is_tcp()
         || !packet.tcp.is_ack()

@@ -6,10 +6,7 @@ use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 use nix::sys::socket::SockaddrStorage;
 
-use crate::{dataplane::kfunc, sys};
-
-/// The kernel function that takes a cookie over (Linux 6.9).
-pub const KFUNC: &str = "bpf_sk_assign_tcp_reqsk";
+use crate::{dataplane::kfunc_available, sys};
 
 /// What `net.ipv4.*` and `net.core.*` say about TCP.
 #[expect(clippy::struct_excessive_bools, reason = "sysctls are switches")]
@@ -77,7 +74,7 @@ impl Host {
         Ok(Self {
             sysctls: Sysctls::read(),
             links: links().context("cannot list the network interfaces")?,
-            kfunc: kfunc::available(KFUNC),
+            kfunc: kfunc_available(),
         })
     }
 

@@ -45,7 +45,6 @@ pub(super) fn commit(
     }
     remove_left_over(targets, pins, slots, notes)?;
     for target in targets.iter() {
-        slots.set(target.assigned.slot, &target.record())?;
         if target.assigned.reused {
             Counters::open(&pins.map(name::COUNTERS))?.clear(target.assigned.slot)?;
         }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use aya::util::KernelVersion;
 
 use super::Check;
-use crate::{config::host::KFUNC, dataplane::kfunc};
+use crate::dataplane::{HAND_OVER_KFUNC, kfunc_available};
 
 /// Capabilities by bit (Linux, include/uapi/linux/capability.h).
 const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (38, "CAP_PERFMON"), (39, "CAP_BPF")];
@@ -48,12 +48,12 @@ fn btf() -> Check {
 }
 
 fn takes_cookies() -> Check {
-    if kfunc::available(KFUNC) {
-        return Check::ok("kfunc", KFUNC);
+    if kfunc_available() {
+        return Check::ok("kfunc", HAND_OVER_KFUNC);
     }
     Check::warn(
         "kfunc",
-        format!("no {KFUNC}: SYNs are challenged instead of getting cookies"),
+        format!("no {HAND_OVER_KFUNC}: SYNs are challenged instead of getting cookies"),
         "Linux 6.9 or later has it",
     )
 }
