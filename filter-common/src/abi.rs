@@ -167,5 +167,5 @@ const _: () = {
     assert!(size_of::<TcpReqAttrs>() == 20);
     assert!(size_of::<HandOverMeta>() == 24);
     assert!(size_of::<LpmKey>() == 20);
-    assert!(counter_index(MAX_INTERFACES - 1, true, 63) == COUNTERS_LEN - 1);
+    assert!(counter_index(MAX_INTERFACES - 1, true, REASONS as u8 - 1) == COUNTERS_LEN - 1);
 };

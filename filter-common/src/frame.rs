@@ -18,6 +18,9 @@ pub trait Frame {
     /// Options of a TCP packet.
     fn options(&self, packet: &Packet) -> TcpOptions;
 
+    /// What [`crate::extensions::walk`] finds `offset` bytes behind the start of the frame.
+    fn extensions(&self, offset: u16, next: u8, payload: u16) -> u64;
+
     /// Cuts `cut` bytes off the front, then makes the frame `length` bytes long (shorter or equal).
     ///
     /// False if the driver refuses; the frame is then undefined and must be dropped.

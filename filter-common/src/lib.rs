@@ -34,6 +34,7 @@ pub mod challenge;
 pub mod config;
 pub mod cookie;
 pub mod cursor;
+pub mod extensions;
 pub mod frame;
 pub mod headers;
 pub mod options;

@@ -5,12 +5,11 @@ use core::ops::ControlFlow::{self, Break, Continue};
 
 use crate::{
     cursor::Cursor,
-    headers::{Ethernet, Ipv4, Ipv6, Ipv6Extension, Tcp, Udp, VlanTag, ethertype, flag, protocol},
+    extensions::{self, Chain},
+    frame::Frame,
+    headers::{Ethernet, Ipv4, Ipv6, Tcp, Udp, VlanTag, ethertype, flag, protocol},
     reason::Reason,
 };
-
-/// Extension headers that are followed; Linux follows any number, real traffic has at most two.
-pub const MAX_EXTENSIONS: usize = 6;
 
 /// An IP address as four words in network byte order; IPv4 is v4-mapped (`::ffff:a.b.c.d`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,6 +106,7 @@ impl Segment {
 
 /// The meaning of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Packet {
     /// Source address.
     pub source: Address,
@@ -137,6 +137,23 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// What a parser starts from.
+    pub const EMPTY: Self = Self {
+        source: Address([0; 4]),
+        destination: Address([0; 4]),
+        ports: Transport { source: 0, destination: 0 },
+        tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 },
+        l3: 0,
+        l4: 0,
+        is_v6: false,
+        protocol: 0,
+        ttl: 0,
+        icmp_type: 0,
+        icmp_code: 0,
+        fragment: Fragment::No,
+        to_group: false,
+    };
+
     /// What counts as one source: the IPv4 address or the IPv6 /64, as it lies in memory.
     #[must_use]
     #[inline(always)]
@@ -162,19 +179,27 @@ impl Packet {
 /// Either a packet, or the fate of a frame that is none.
 pub type Parsed<T> = ControlFlow<Reason, T>;
 
-/// The meaning of the frame under `cursor`, which stands at its first byte.
+/// The meaning of a frame.
 #[inline(always)]
-pub fn parse(mut cursor: Cursor<'_>) -> Parsed<Packet> {
+pub fn parse<F: Frame>(frame: &F) -> Parsed<Packet> {
+    let mut packet = Packet::EMPTY;
+    parse_into(frame, &mut packet)?;
+    Continue(packet)
+}
+
+/// As [`parse`], with every field of `packet` written.
+#[inline(always)]
+pub fn parse_into<F: Frame>(frame: &F, packet: &mut Packet) -> Parsed<()> {
+    let mut cursor = frame.cursor();
     let Some(ethernet) = cursor.read::<Ethernet>() else { return Break(Reason::EthernetTruncated) };
     let (ethertype, l3) = vlan_tags(&mut cursor, u16::from_be(ethernet.ethertype))?;
-    let to_group = ethernet.destination[0] & 1 != 0;
-    let mut packet = match ethertype {
-        ethertype::IPV4 => ipv4(&mut cursor, l3)?,
-        ethertype::IPV6 => ipv6(&mut cursor, l3)?,
-        _ => return Break(Reason::NotIp),
-    };
-    packet.to_group = to_group;
-    Continue(packet)
+    packet.to_group = ethernet.destination[0] & 1 != 0;
+    packet.l3 = l3;
+    match ethertype {
+        ethertype::IPV4 => ipv4(&mut cursor, l3, packet),
+        ethertype::IPV6 => ipv6(frame, &mut cursor, l3, packet),
+        _ => Break(Reason::NotIp),
+    }
 }
 
 /// Follows up to two tags; returns the inner `EtherType` and the offset of what it announces.
@@ -199,7 +224,7 @@ const fn is_vlan(ethertype: u16) -> bool {
 }
 
 #[inline(always)]
-fn ipv4(cursor: &mut Cursor<'_>, l3: u16) -> Parsed<Packet> {
+fn ipv4(cursor: &mut Cursor<'_>, l3: u16, packet: &mut Packet) -> Parsed<()> {
     let Some(header) = cursor.read::<Ipv4>() else { return Break(Reason::Ipv4Truncated) };
     let header_length = (header.version_ihl & 15) as u16 * 4;
     if header.version_ihl >> 4 != 4 || header_length < 20 {
@@ -211,26 +236,19 @@ fn ipv4(cursor: &mut Cursor<'_>, l3: u16) -> Parsed<Packet> {
     }
     cursor.skip(header_length - 20);
     let bits = u16::from_be(header.fragment);
-    let packet = Packet {
-        source: Address::from_v4(header.source),
-        destination: Address::from_v4(header.destination),
-        ports: Transport { source: 0, destination: 0 },
-        tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 },
-        l3,
-        l4: l3 + header_length,
-        is_v6: false,
-        protocol: header.protocol,
-        ttl: header.ttl,
-        icmp_type: 0,
-        icmp_code: 0,
-        fragment: fragment(bits & 0x1fff, bits & 0x2000 != 0),
-        to_group: false,
-    };
-    transport(cursor, packet, total - header_length)
+    packet.source = Address::from_v4(header.source);
+    packet.destination = Address::from_v4(header.destination);
+    packet.l4 = l3 + header_length;
+    packet.is_v6 = false;
+    packet.ttl = header.ttl;
+    let fragment = fragment(bits & 0x1fff, bits & 0x2000 != 0);
+    let payload =
+        Payload { protocol: header.protocol, fragment, length: total - header_length, is_v6: false };
+    transport(cursor, &payload, packet)
 }
 
 #[inline(always)]
-const fn fragment(offset: u16, more: bool) -> Fragment {
+pub(crate) const fn fragment(offset: u16, more: bool) -> Fragment {
     match (offset, more) {
         (0, false) => Fragment::No,
         (0, true) => Fragment::First,
@@ -239,103 +257,70 @@ const fn fragment(offset: u16, more: bool) -> Fragment {
 }
 
 #[inline(always)]
-fn ipv6(cursor: &mut Cursor<'_>, l3: u16) -> Parsed<Packet> {
+fn ipv6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, l3: u16, packet: &mut Packet) -> Parsed<()> {
     let Some(header) = cursor.read::<Ipv6>() else { return Break(Reason::Ipv6Truncated) };
     if u32::from_be(header.version_class_flow) >> 28 != 6 {
         return Break(Reason::Ipv6Header);
     }
-    let payload = u16::from_be(header.payload_length);
-    if l3 as usize + size_of::<Ipv6>() + payload as usize > cursor.len() {
+    let length = u16::from_be(header.payload_length);
+    if l3 as usize + size_of::<Ipv6>() + length as usize > cursor.len() {
         return Break(Reason::Ipv6Truncated);
     }
-    let chain = Chain { next: header.next_header, length: 0, fragment: Fragment::No };
-    let chain = if is_extension(chain.next) { extensions(cursor, chain, payload)? } else { chain };
-    let packet = Packet {
-        source: Address(header.source),
-        destination: Address(header.destination),
-        ports: Transport { source: 0, destination: 0 },
-        tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 },
-        l3,
-        l4: l3 + size_of::<Ipv6>() as u16 + chain.length,
-        is_v6: true,
-        protocol: chain.next,
-        ttl: header.hop_limit,
-        icmp_type: 0,
-        icmp_code: 0,
-        fragment: chain.fragment,
-        to_group: false,
+    packet.source = Address(header.source);
+    packet.destination = Address(header.destination);
+    packet.is_v6 = true;
+    packet.ttl = header.hop_limit;
+    let l4 = l3 + size_of::<Ipv6>() as u16;
+    let Chain { next: protocol, fragment, length: skipped } = if extensions::is_extension(header.next_header)
+    {
+        let chain = extensions::unpack(frame.extensions(l4, header.next_header, length))?;
+        // Never more than the payload.
+        cursor.skip(chain.length);
+        chain
+    } else {
+        Chain { next: header.next_header, length: 0, fragment: Fragment::No }
     };
-    transport(cursor, packet, payload - chain.length)
+    packet.l4 = l4 + skipped;
+    transport(cursor, &Payload { protocol, fragment, length: length - skipped, is_v6: true }, packet)
 }
 
-/// Where a walk along extension headers stands.
-#[derive(Clone, Copy)]
-struct Chain {
-    next: u8,
-    /// Bytes of extension headers so far, never more than the payload.
-    length: u16,
+/// What IP says of its payload.
+struct Payload {
+    protocol: u8,
     fragment: Fragment,
+    /// Bytes.
+    length: u16,
+    is_v6: bool,
 }
 
-/// Whether Linux walks over this header to find the transport (`ipv6_ext_hdr`, net/ipv6/exthdrs_core.c).
+/// Reads the transport header.
 #[inline(always)]
-const fn is_extension(next: u8) -> bool {
-    matches!(
-        next,
-        protocol::HOP_BY_HOP | protocol::ROUTING | protocol::FRAGMENT | protocol::AH | protocol::DESTINATION
-    )
-}
-
-#[inline(always)]
-fn extensions(cursor: &mut Cursor<'_>, mut chain: Chain, payload: u16) -> Parsed<Chain> {
-    for _ in 0..MAX_EXTENSIONS {
-        if !is_extension(chain.next) || matches!(chain.fragment, Fragment::Later) {
-            return Continue(chain);
-        }
-        let Some(header) = cursor.peek::<Ipv6Extension>() else { return Break(Reason::Ipv6Truncated) };
-        let length = match chain.next {
-            protocol::FRAGMENT => 8,
-            protocol::AH => (header.length as u16 + 2) * 4,
-            _ => (header.length as u16 + 1) * 8,
-        };
-        if length > payload - chain.length {
-            return Break(Reason::Ipv6Truncated);
-        }
-        if chain.next == protocol::FRAGMENT {
-            let bits = u16::from_be(header.fragment);
-            chain.fragment = fragment(bits >> 3, bits & 1 != 0);
-        }
-        chain.next = header.next_header;
-        chain.length += length;
-        cursor.skip(length);
+fn transport(cursor: &mut Cursor<'_>, payload: &Payload, packet: &mut Packet) -> Parsed<()> {
+    packet.protocol = payload.protocol;
+    packet.fragment = payload.fragment;
+    packet.ports = Transport { source: 0, destination: 0 };
+    packet.tcp = Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 };
+    (packet.icmp_type, packet.icmp_code) = (0, 0);
+    if payload.fragment == Fragment::Later {
+        return Continue(());
     }
-    if is_extension(chain.next) { Break(Reason::Ipv6Extensions) } else { Continue(chain) }
-}
-
-/// Reads the transport header; `length` is what IP says is left, bytes.
-#[inline(always)]
-fn transport(cursor: &mut Cursor<'_>, mut packet: Packet, length: u16) -> Parsed<Packet> {
-    if packet.fragment == Fragment::Later {
-        return Continue(packet);
+    match payload.protocol {
+        protocol::TCP => tcp(cursor, payload, packet),
+        protocol::UDP => udp(cursor, payload, packet),
+        protocol::ICMP if !payload.is_v6 => icmp(cursor, payload, packet),
+        protocol::ICMPV6 if payload.is_v6 => icmp(cursor, payload, packet),
+        _ => Continue(()),
     }
-    match packet.protocol {
-        protocol::TCP => tcp(cursor, &mut packet, length)?,
-        protocol::UDP => udp(cursor, &mut packet, length)?,
-        protocol::ICMP if !packet.is_v6 => icmp(cursor, &mut packet, length)?,
-        protocol::ICMPV6 if packet.is_v6 => icmp(cursor, &mut packet, length)?,
-        _ => {}
-    }
-    Continue(packet)
 }
 
 #[inline(always)]
-fn tcp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> {
+fn tcp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()> {
     let Some(header) = cursor.read::<Tcp>() else { return Break(Reason::TcpTruncated) };
     let words = header.offset >> 4;
     if words < 5 {
         return Break(Reason::TcpHeader);
     }
-    if words as u16 * 4 > length {
+    if words as u16 * 4 > ip.length {
         return Break(Reason::TcpTruncated);
     }
     packet.ports =
@@ -345,17 +330,17 @@ fn tcp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> 
         acknowledgment: u32::from_be(header.acknowledgment),
         flags: header.flags,
         option_words: words - 5,
-        payload: length - words as u16 * 4,
+        payload: ip.length - words as u16 * 4,
     };
     Continue(())
 }
 
 #[inline(always)]
-fn udp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> {
+fn udp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()> {
     let Some(header) = cursor.read::<Udp>() else { return Break(Reason::UdpTruncated) };
     let own = u16::from_be(header.length);
     // A first fragment holds less than the datagram's own length says.
-    if length < 8 || own < 8 || (packet.fragment == Fragment::No && own > length) {
+    if ip.length < 8 || own < 8 || (ip.fragment == Fragment::No && own > ip.length) {
         return Break(Reason::UdpTruncated);
     }
     packet.ports =
@@ -364,9 +349,9 @@ fn udp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> 
 }
 
 #[inline(always)]
-fn icmp(cursor: &mut Cursor<'_>, packet: &mut Packet, length: u16) -> Parsed<()> {
+fn icmp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()> {
     match cursor.peek::<[u8; 4]>() {
-        Some([kind, code, ..]) if length >= 4 => {
+        Some([kind, code, ..]) if ip.length >= 4 => {
             (packet.icmp_type, packet.icmp_code) = (kind, code);
             Continue(())
         }

@@ -124,7 +124,7 @@ reasons! {
 }
 
 /// Reserved numbers: the stride of the counters.
-pub const REASONS: usize = 64;
+pub const REASONS: usize = 128;
 
 const _: () = assert!(Reason::CookieSent as usize == 56 && Reason::ALL.len() <= REASONS);
 

@@ -12,6 +12,7 @@ use crate::{
     config::{Config, Limit, LocalTcp, MAX_SERVICES, Ports, Service, Summary, flags, syn_mode, tcp},
     cookie::{Keys, Slot},
     cursor::{Cursor, Writer},
+    extensions,
     frame::Frame,
     options::{self, TcpOptions},
     packet::{Address, Packet},
@@ -233,6 +234,10 @@ impl Frame for Bytes {
 
     fn options(&self, packet: &Packet) -> TcpOptions {
         options::parse(self.cursor().at(packet.l4 + 20), packet.tcp.option_words as u16 * 4)
+    }
+
+    fn extensions(&self, offset: u16, next: u8, payload: u16) -> u64 {
+        extensions::walk(self.cursor().at(offset), next, payload)
     }
 
     fn resize(&mut self, cut: u16, length: u16) -> bool {

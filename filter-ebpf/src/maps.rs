@@ -11,6 +11,7 @@ use filter_common::{
     bucket::Line,
     config::{Config, MAX_SERVICES, Ports, Summary},
     cookie::Keys,
+    packet::Packet,
     state::TOTALS,
     word::Word,
 };
@@ -37,6 +38,8 @@ pub(crate) static PROVEN: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
 pub(crate) static ARMS: Array<Arm, MAX_SERVICES, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static SAMPLED: PerCpuArray<u64, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static TOTAL: Array<Word, TOTALS> = Array::new();
 #[btf_map]

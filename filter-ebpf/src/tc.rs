@@ -14,6 +14,7 @@ use filter_common::{
     abi::{HandOver, HandOverMeta, StepDown, TcpReqAttrs},
     config::flags,
     cursor::{Cursor, Writer},
+    extensions,
     frame::Frame,
     options::{self, TcpOptions},
     packet::{self, Packet},
@@ -72,6 +73,11 @@ impl Frame for TcFrame {
     }
 
     #[inline(always)]
+    fn extensions(&self, offset: u16, next: u8, payload: u16) -> u64 {
+        tc_extensions(self.0, offset as u32, next as u32, payload as u32)
+    }
+
+    #[inline(always)]
     fn resize(&mut self, _cut: u16, _length: u16) -> bool {
         false
     }
@@ -91,6 +97,16 @@ extern "C" fn tc_tcp_options(context: *mut __sk_buff, offset: u32, length: u32, 
     // SAFETY: checked for null; the verifier checks the size.
     unsafe { *out = options };
     0
+}
+
+/// As in XDP, for this program type's context.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tc_extensions(context: *mut __sk_buff, offset: u32, next: u32, payload: u32) -> u64 {
+    if context.is_null() {
+        return 0;
+    }
+    extensions::walk(TcFrame(context).cursor().at(offset as u16), next as u8, payload as u16)
 }
 
 /// `-EINVAL`
@@ -128,7 +144,7 @@ fn read_meta(skb: *mut __sk_buff, magic: u32) -> Option<TcpReqAttrs> {
 fn take_over(context: &TcContext, kernel: &Kernel<TcContext>, meta: Option<TcpReqAttrs>) {
     let skb = context.skb.skb;
     let frame = linear(skb);
-    let Continue(packet) = packet::parse(frame.cursor()) else {
+    let Continue(packet) = packet::parse(&frame) else {
         if meta.is_some() {
             count(HandOver::Unreadable);
         }

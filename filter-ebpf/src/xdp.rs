@@ -1,5 +1,7 @@
 //! The XDP entry: one decision, one exit.
 
+use core::ops::ControlFlow::{Break, Continue};
+
 use aya_ebpf::{
     EbpfContext,
     bindings::{xdp_action, xdp_md},
@@ -10,9 +12,10 @@ use filter_common::{
     abi::{Counter, HandOverMeta, META_MAGIC, StepDown, TcpReqAttrs, counter_index},
     config::flags,
     cursor::{Cursor, Writer},
+    extensions,
     frame::Frame,
     options::{self, TcpOptions},
-    packet::Packet,
+    packet::{self, Packet},
     reason::{Action, Reason},
     stages,
     state::State,
@@ -42,6 +45,11 @@ impl Frame for XdpFrame {
         let length = packet.tcp.option_words as u32 * 4;
         xdp_tcp_options(self.0.ctx, packet.l4 as u32 + 20, length, &raw mut options);
         options
+    }
+
+    #[inline(always)]
+    fn extensions(&self, offset: u16, next: u8, payload: u16) -> u64 {
+        xdp_extensions(self.0.ctx, offset as u32, next as u32, payload as u32)
     }
 
     #[inline(always)]
@@ -108,23 +116,70 @@ extern "C" fn xdp_tcp_options(context: *mut xdp_md, offset: u32, length: u32, ou
     0
 }
 
+/// Verified once, by itself: the ways through a chain are many.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_extensions(context: *mut xdp_md, offset: u32, next: u32, payload: u32) -> u64 {
+    if context.is_null() {
+        return 0;
+    }
+    let frame = XdpFrame(XdpContext::new(context));
+    extensions::walk(frame.cursor().at(offset as u16), next as u8, payload as u16)
+}
+
 /// Decides, counts, acts.
 #[inline(always)]
 pub(crate) fn run(context: XdpContext) -> u32 {
     let bytes = (context.data_end() - context.data()) as u64;
     let kernel = Kernel::new(XdpContext::new(context.as_ptr().cast()));
-    let mut frame = XdpFrame(context);
-    let reason = stages::decide(&mut frame, &kernel);
-    count(reason, bytes, &kernel);
-    match stages::action(reason, &kernel) {
-        Action::Pass => xdp_action::XDP_PASS,
-        Action::Drop => xdp_action::XDP_DROP,
-        Action::Reply => xdp_action::XDP_TX,
+    let frame = XdpFrame(context);
+    let exit = judge(&frame, &kernel);
+    count(exit & 0xff, bytes, &kernel);
+    exit >> 8
+}
+
+/// The packet's meaning lies in a map, not on the stack, where the verifier would tell it apart for each way through.
+#[inline(always)]
+fn judge(frame: &XdpFrame, kernel: &Kernel<XdpContext>) -> u32 {
+    let Some(packet) = maps::PACKET.get_ptr_mut(0) else { return xdp_action::XDP_DROP << 8 };
+    // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
+    let packet = unsafe { &mut *packet };
+    if let Break(reason) = packet::parse_into(frame, packet) {
+        return exit(reason, kernel);
+    }
+    match stages::early(packet, kernel) {
+        Break(reason) => exit(reason, kernel),
+        Continue(()) => xdp_late(frame.0.ctx, packet) as u32,
     }
 }
 
+/// What is asked of tables and sockets, verified once by itself and not again for each way through the parser.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_late(context: *mut xdp_md, packet: *const Packet) -> i32 {
+    if context.is_null() || packet.is_null() {
+        return xdp_action::XDP_DROP as i32;
+    }
+    let kernel = Kernel::new(XdpContext::new(context));
+    let mut frame = XdpFrame(XdpContext::new(context));
+    // SAFETY: checked for null; the verifier checks the size.
+    let packet = unsafe { &*packet };
+    exit(stages::late(&mut frame, packet, &kernel), &kernel) as i32
+}
+
+/// A reason (bits 0 to 7) and what XDP does with it (from bit 8 on), as one number that a BPF function can return.
 #[inline(always)]
-fn count(reason: Reason, bytes: u64, state: &impl State) {
+fn exit(reason: Reason, kernel: &Kernel<XdpContext>) -> u32 {
+    let action = match stages::action(reason, kernel) {
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+        Action::Reply => xdp_action::XDP_TX,
+    };
+    reason as u32 | action << 8
+}
+
+#[inline(always)]
+fn count(reason: u32, bytes: u64, state: &impl State) {
     let config = state.config();
     let index = counter_index(config.interface, config.has(flags::OBSERVE), reason as u8);
     if let Some(counter) = maps::COUNTERS.get_ptr_mut(index) {

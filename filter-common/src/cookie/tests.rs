@@ -2,9 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    cursor::Cursor,
     packet::parse,
     testing::{CLIENT, CLIENT6, SERVER, SERVER6, Tcp},
+    world::Bytes,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -28,7 +28,7 @@ fn keys(current: u64, start: u64) -> Keys {
 
 fn packet(is_v6: bool) -> Packet {
     let tcp = if is_v6 { Tcp::syn(CLIENT6, SERVER6) } else { Tcp::syn(CLIENT, SERVER) };
-    match parse(Cursor::new(&tcp.bytes())) {
+    match parse(&Bytes::from(tcp.bytes())) {
         core::ops::ControlFlow::Continue(packet) => packet,
         core::ops::ControlFlow::Break(reason) => panic!("{reason:?}"),
     }

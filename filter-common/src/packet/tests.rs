@@ -1,10 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{CLIENT, CLIENT6, SERVER, SERVER6, Tcp, address, linux_options};
+use crate::{
+    testing::{CLIENT, CLIENT6, SERVER, SERVER6, Tcp, address, linux_options},
+    world::Bytes,
+};
 
 fn read(bytes: &[u8]) -> Parsed<Packet> {
-    parse(Cursor::new(bytes))
+    parse(&Bytes::from(bytes.to_vec()))
 }
 
 fn packet(tcp: &Tcp) -> Packet {

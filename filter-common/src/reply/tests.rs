@@ -15,7 +15,7 @@ const COOKIE: Cookie = Cookie { isn: 0xdead_beef, tsval: 0x1234_5678 };
 fn answer(syn: &Syn) -> Vec<u8> {
     let world = World::new();
     let mut frame = Bytes::from(syn.bytes());
-    let core::ops::ControlFlow::Continue(packet) = parse(frame.cursor()) else { panic!("{syn:?}") };
+    let core::ops::ControlFlow::Continue(packet) = parse(&frame) else { panic!("{syn:?}") };
     let options = negotiate(&frame.options(&packet), &world.config.tcp);
     let memory = Memory::of(&options, packet.is_v6, true);
     let answer = SynAck {

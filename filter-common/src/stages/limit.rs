@@ -28,7 +28,7 @@ enum Kind {
 /// TCP segments other than SYNs are charged by [`super::segment`], where looked up once their connection is known:
 /// forged ones can't use up the share of the address that they bear.
 #[inline(always)]
-pub(super) fn check<S: State>(packet: &Packet, found: Option<Found<'_>>, state: &S) -> Verdict {
+pub(super) fn check<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
     if packet.is_tcp() && !packet.tcp.is_syn() {
         return Continue(());
     }
@@ -37,8 +37,11 @@ pub(super) fn check<S: State>(packet: &Packet, found: Option<Found<'_>>, state: 
 
 /// Charges the packet to its source.
 #[inline(always)]
-pub(super) fn charge<S: State>(packet: &Packet, found: Option<Found<'_>>, state: &S) -> Verdict {
-    let Some(Found { number, service }) = found else { return Continue(()) };
+pub(super) fn charge<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
+    if !found.is_some() {
+        return Continue(());
+    }
+    let Found { number, service } = found;
     let is_syn = packet.is_tcp() && packet.tcp.is_syn();
     let (limit, kind, reason) = if is_syn && service.per_source_syn.is_some() {
         (service.per_source_syn, Kind::Syns, Reason::SourceSynRate)

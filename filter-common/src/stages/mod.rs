@@ -8,7 +8,7 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use crate::{
     config::flags,
     frame::Frame,
-    packet::parse,
+    packet::{Packet, parse},
     reason::{Action, Reason},
     state::State,
 };
@@ -32,24 +32,43 @@ pub type Verdict = ControlFlow<Reason>;
 /// In observe mode the reason is what would have happened, and the frame is untouched.
 #[inline(always)]
 pub fn decide<F: Frame, S: State>(frame: &mut F, state: &S) -> Reason {
-    match pipeline(frame, state) {
+    let packet = match parse(frame) {
+        Break(reason) => return reason,
+        Continue(packet) => packet,
+    };
+    match early(&packet, state) {
+        Break(reason) => reason,
+        Continue(()) => late(frame, &packet, state),
+    }
+}
+
+/// What needs no more than the packet itself, and the lists that nothing overrules.
+#[inline(always)]
+pub fn early<S: State>(packet: &Packet, state: &S) -> Verdict {
+    link::check(packet)?;
+    management::check(packet, state)?;
+    spoofed::check(packet, state)?;
+    tcp_flags::check(packet)?;
+    fragment::check(packet)
+}
+
+/// What asks tables, sockets and clocks, for a packet that [`early`] let through.
+///
+/// A function of its own to the kernel's verifier, which would otherwise follow each way through the parser to the end.
+#[inline(always)]
+pub fn late<F: Frame, S: State>(frame: &mut F, packet: &Packet, state: &S) -> Reason {
+    match policies(frame, packet, state) {
         Break(reason) => reason,
         Continue(()) => Reason::Pass,
     }
 }
 
 #[inline(always)]
-fn pipeline<F: Frame, S: State>(frame: &mut F, state: &S) -> Verdict {
-    let packet = parse(frame.cursor())?;
-    link::check(&packet)?;
-    management::check(&packet, state)?;
-    spoofed::check(&packet, state)?;
-    tcp_flags::check(&packet)?;
-    fragment::check(&packet)?;
-    let service = service::find(&packet, state);
-    limit::check(&packet, service, state)?;
-    syn::check(frame, &packet, service, state)?;
-    segment::check(frame, &packet, service, state)
+fn policies<F: Frame, S: State>(frame: &mut F, packet: &Packet, state: &S) -> Verdict {
+    let service = service::find(packet, state);
+    limit::check(packet, service, state)?;
+    syn::check(frame, packet, service, state)?;
+    segment::check(frame, packet, service, state)
 }
 
 /// What is done with a packet of that reason.

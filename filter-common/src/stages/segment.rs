@@ -39,16 +39,17 @@ const HAND_OVER_ONCE_NS: u64 = 10_000_000;
 pub(super) fn check<F: Frame, S: State>(
     frame: &mut F,
     packet: &Packet,
-    found: Option<Found<'_>>,
+    found: Found<'_>,
     state: &S,
 ) -> Verdict {
     let config = state.config();
-    if !packet.is_tcp() || packet.tcp.is_syn() || (found.is_none() && !config.has(flags::CHECK_STATE_OF_HOST))
+    if !packet.is_tcp()
+        || packet.tcp.is_syn()
+        || (!found.is_some() && !config.has(flags::CHECK_STATE_OF_HOST))
     {
         return Continue(());
     }
-    let number = found.map_or(0, |found| found.number);
-    let service = &config.services[number as usize];
+    let Found { number, service } = found;
     let Some(arm) = state.arm(number) else { return Continue(()) };
     let answering = answers(service, arm, state);
     if answering && packet.tcp.is_rst() && proves(packet, state) {
@@ -127,13 +128,7 @@ fn proves<S: State>(packet: &Packet, state: &S) -> bool {
 /// Segments for somebody behind this host: no socket table tells whose they are, so while SYNs are challenged sources that
 /// have proved nothing share a budget.
 #[inline(always)]
-fn forwarded<S: State>(
-    packet: &Packet,
-    found: Option<Found<'_>>,
-    answering: bool,
-    arm: &Arm,
-    state: &S,
-) -> Verdict {
+fn forwarded<S: State>(packet: &Packet, found: Found<'_>, answering: bool, arm: &Arm, state: &S) -> Verdict {
     limit::charge(packet, found, state)?;
     let (config, now) = (state.config(), state.now());
     // Without a key nobody could prove anything.
@@ -248,7 +243,7 @@ const fn kind(packet: &Packet) -> Reason {
 #[must_use]
 #[inline(always)]
 pub fn decode<F: Frame, S: State>(frame: &F, packet: &Packet, state: &S) -> Option<TcpReqAttrs> {
-    let is_candidate = service::find(packet, state).is_some_and(|found| sends_cookies(found.service, state));
+    let is_candidate = sends_cookies(service::find(packet, state).service, state);
     if !is_candidate
         || !packet.is_tcp()
         || !packet.tcp.is_ack()

@@ -7,29 +7,40 @@ use crate::{
     state::State,
 };
 
-/// A service and its number.
+/// A service and its number; number 0 is none, with the policy of none.
+///
+/// No `Option`: the place of what is not there would be a register without a value, which the kernel refuses to store.
 #[derive(Clone, Copy)]
 pub(super) struct Found<'a> {
     pub(super) number: u32,
     pub(super) service: &'a Service,
 }
 
+impl Found<'_> {
+    /// Whether there is a service.
+    #[inline(always)]
+    pub(super) const fn is_some(&self) -> bool {
+        self.number != 0
+    }
+}
+
 /// The service of the destination port; none for other protocols and ports.
 #[inline(always)]
-pub(super) fn find<'a, S: State>(packet: &Packet, state: &'a S) -> Option<Found<'a>> {
+pub(super) fn find<'a, S: State>(packet: &Packet, state: &'a S) -> Found<'a> {
+    let number = number(packet, state) as usize & (MAX_SERVICES - 1);
+    Found { number: number as u32, service: &state.config().services[number] }
+}
+
+#[inline(always)]
+fn number<S: State>(packet: &Packet, state: &S) -> u8 {
     let ports = if packet.is_tcp() {
         &state.ports().tcp
     } else if packet.is_udp() {
         &state.ports().udp
     } else {
-        return None;
+        return 0;
     };
-    let number = *ports.get(index(packet.ports.destination))?;
-    if number == 0 {
-        return None;
-    }
-    let number = number as usize & (MAX_SERVICES - 1);
-    Some(Found { number: number as u32, service: &state.config().services[number] })
+    ports.get(index(packet.ports.destination)).map_or(0, |number| *number)
 }
 
 /// Whether the packet goes on to a destination that the service of that number protects.

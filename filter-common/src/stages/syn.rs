@@ -25,11 +25,10 @@ use crate::{
 pub(super) fn check<F: Frame, S: State>(
     frame: &mut F,
     packet: &Packet,
-    found: Option<Found<'_>>,
+    found: Found<'_>,
     state: &S,
 ) -> Verdict {
-    let Some(found) = found else { return Continue(()) };
-    if !packet.is_tcp() || !packet.tcp.is_syn() {
+    if !found.is_some() || !packet.is_tcp() || !packet.tcp.is_syn() {
         return Continue(());
     }
     if found.service.flags & service::DROP_SYN_DATA != 0 && packet.tcp.payload != 0 {
