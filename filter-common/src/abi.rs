@@ -14,6 +14,8 @@ pub mod name {
     pub const XDP: &str = "floodwall";
     /// tc ingress entry point.
     pub const TC: &str = "floodwall_tc";
+    /// tc egress entry point.
+    pub const EGRESS: &str = "floodwall_out";
     /// Read-only global [`crate::config::Config`].
     pub const CONFIG: &str = "CONFIG";
     /// Read-only global [`crate::config::Ports`].
@@ -32,6 +34,10 @@ pub mod name {
     pub const RECENT: &str = "RECENT";
     /// Array of [`crate::bucket::Line`]: sources that have shown that they can receive.
     pub const PROVEN: &str = "PROVEN";
+    /// Array of [`crate::bucket::Line`]: UDP tuples that this host has sent to a moment ago.
+    pub const QUERIES: &str = "QUERIES";
+    /// Array with one [`crate::hints::Hints`].
+    pub const HINTS: &str = "HINTS";
     /// Array of [`crate::arm::Arm`] by service number: what has armed itself.
     pub const ARMS: &str = "ARMS";
     /// Per-CPU array with one `u64`: segments since the daemon's first start, for the sample.
@@ -46,9 +52,14 @@ pub mod name {
     pub const STEP_DOWN: &str = "STEP_DOWN";
     /// LPM trie of management prefixes, key v4-mapped.
     pub const MANAGEMENT: &str = "MANAGEMENT";
-    /// Hash of this host's own addresses, key v4-mapped.
+    /// Hash of this host's addresses, key v4-mapped, value [`super::LOCAL_ADDRESS`] or [`super::LOCAL_BROADCAST`].
     pub const LOCAL: &str = "LOCAL";
 }
+
+/// Value in `LOCAL`: an address of this host.
+pub const LOCAL_ADDRESS: u8 = 1;
+/// Value in `LOCAL`: the broadcast address of one of its networks.
+pub const LOCAL_BROADCAST: u8 = 2;
 
 /// Interfaces that can be counted apart.
 pub const MAX_INTERFACES: u32 = 16;
@@ -63,16 +74,61 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-/// Where the counter of `reason` lies; observed fates are counted apart from enforced ones.
+/// Which way packets went that are counted, and whether their fates were carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Plane {
+    /// Received, enforced.
+    Enforced = 0,
+    /// Received, only observed.
+    Observed = 1,
+    /// Sent, enforced.
+    EgressEnforced = 2,
+    /// Sent, only observed.
+    EgressObserved = 3,
+}
+
+impl Plane {
+    /// Every plane, in the order of its number.
+    pub const ALL: [Self; 4] = [Self::Enforced, Self::Observed, Self::EgressEnforced, Self::EgressObserved];
+
+    /// Whether fates were only observed.
+    #[must_use]
+    pub const fn is_observed(self) -> bool {
+        matches!(self, Self::Observed | Self::EgressObserved)
+    }
+
+    /// Whether packets were on their way out.
+    #[must_use]
+    pub const fn is_sent(self) -> bool {
+        matches!(self, Self::EgressEnforced | Self::EgressObserved)
+    }
+
+    /// The plane of received packets.
+    #[must_use]
+    #[inline(always)]
+    pub const fn received(observed: bool) -> Self {
+        if observed { Self::Observed } else { Self::Enforced }
+    }
+
+    /// The plane of sent packets.
+    #[must_use]
+    #[inline(always)]
+    pub const fn sent(observed: bool) -> Self {
+        if observed { Self::EgressObserved } else { Self::EgressEnforced }
+    }
+}
+
+/// Where the counter of `reason` lies.
 #[must_use]
 #[inline(always)]
-pub const fn counter_index(interface: u32, observed: bool, reason: u8) -> u32 {
-    ((interface & (MAX_INTERFACES - 1)) * 2 + observed as u32) * REASONS as u32
+pub const fn counter_index(interface: u32, plane: Plane, reason: u8) -> u32 {
+    ((interface & (MAX_INTERFACES - 1)) * Plane::ALL.len() as u32 + plane as u32) * REASONS as u32
         + (reason as u32 & (REASONS as u32 - 1))
 }
 
 /// Entries of `COUNTERS`.
-pub const COUNTERS_LEN: u32 = MAX_INTERFACES * 2 * REASONS as u32;
+pub const COUNTERS_LEN: u32 = MAX_INTERFACES * Plane::ALL.len() as u32 * REASONS as u32;
 
 /// What became of a hand-over in tc ingress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,5 +223,5 @@ const _: () = {
     assert!(size_of::<TcpReqAttrs>() == 20);
     assert!(size_of::<HandOverMeta>() == 24);
     assert!(size_of::<LpmKey>() == 20);
-    assert!(counter_index(MAX_INTERFACES - 1, true, REASONS as u8 - 1) == COUNTERS_LEN - 1);
+    assert!(counter_index(MAX_INTERFACES - 1, Plane::EgressObserved, REASONS as u8 - 1) == COUNTERS_LEN - 1);
 };

@@ -6,10 +6,15 @@
 
 use crate::packet::Address;
 
+/// Tables of lines that there may be.
+pub const TABLES: usize = 8;
 /// Services a configuration may have; index 0 means "no service".
 pub const MAX_SERVICES: usize = 64;
 /// Connected prefixes that are bogons elsewhere and therefore exempt.
 pub const MAX_CONNECTED: usize = 8;
+
+/// Prefixes behind this host whose addresses can't come from outside.
+pub const MAX_OWN: usize = 16;
 
 /// Forwarded prefixes that services may protect.
 pub const MAX_PROTECTED: usize = 8;
@@ -114,6 +119,10 @@ pub struct Service {
     pub per_source: Limit,
     /// SYNs per source.
     pub per_source_syn: Limit,
+    /// Lowest TTL or hop limit that is taken (GTSM, RFC 5082): 255 means a neighbour.
+    pub ttl_min: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
 }
 
 impl Service {
@@ -126,6 +135,8 @@ impl Service {
         hold: 0,
         per_source: Limit::NONE,
         per_source_syn: Limit::NONE,
+        ttl_min: 0,
+        reserved: 0,
     };
 }
 
@@ -141,6 +152,22 @@ pub mod flags {
     pub const CHECK_STATE: u32 = 8;
     /// The same for ports without a service.
     pub const CHECK_STATE_OF_HOST: u32 = 16;
+    /// UDP from [`super::Ports::reflectors`] is dropped.
+    pub const REFLECTION: u32 = 1 << 16;
+    /// tc egress notes what is sent, so that replies to it are known.
+    pub const REPLIES: u32 = 1 << 17;
+    /// tc egress looks at sources of packets that leave.
+    pub const EGRESS_SOURCES: u32 = 1 << 18;
+    /// What it finds is dropped, not only counted.
+    pub const EGRESS_DROP: u32 = 1 << 19;
+    /// Sources that are this host's own are dropped.
+    pub const OWN_SOURCES: u32 = 1 << 20;
+    /// Packets to the broadcast addresses of this host's networks are dropped.
+    pub const DIRECTED_BROADCAST: u32 = 1 << 21;
+    /// Sources without a route back are dropped.
+    pub const REVERSE_PATH: u32 = 1 << 22;
+    /// Sources whose route back leads out of another interface, too.
+    pub const REVERSE_PATH_STRICT: u32 = 1 << 23;
 }
 
 /// Flags of [`LocalTcp`]: what `net.ipv4.tcp_*` allows.
@@ -200,6 +227,21 @@ impl Prefix {
     }
 }
 
+/// Whether one of the first `length` prefixes contains `address`.
+#[must_use]
+#[inline(always)]
+pub fn lists<const N: usize>(prefixes: &[Prefix; N], length: u32, address: &Address) -> bool {
+    for (i, prefix) in prefixes.iter().enumerate() {
+        if i as u32 >= length {
+            return false;
+        }
+        if prefix.contains(address) {
+            return true;
+        }
+    }
+    false
+}
+
 /// The read-only global `CONFIG` of each loaded program: one interface's view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -216,12 +258,12 @@ pub struct Config {
     pub connected_len: u32,
     /// Number of `protected` prefixes in use.
     pub protected_len: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// Number of `own` prefixes in use.
+    pub own_len: u32,
     /// Whether the management list has any entry of that family (bit 0: IPv4, bit 1: IPv6).
     pub management_families: u32,
-    /// Lines of `SOURCES`, `REPLIES` and `RECENT`, by [`crate::state::Table`]; powers of two.
-    pub lines: [u32; 4],
+    /// Lines of each table, by [`crate::state::Table`]; powers of two.
+    pub lines: [u32; TABLES],
     /// Key of the table hashes, random per host; never changes while the tables live.
     pub seed: [u64; 2],
     /// What our SYN-ACKs say.
@@ -246,6 +288,12 @@ pub struct Config {
     pub proven: u64,
     /// Longest life of a cookie, nanoseconds: for so long they are honoured after `auto` has disarmed.
     pub in_flight: u64,
+    /// UDP to ports that nobody listens on.
+    pub closed_ports: Limit,
+    /// How long after a datagram was sent its replies are awaited, nanoseconds.
+    pub reply_window: u64,
+    /// Prefixes behind this host.
+    pub own: [Prefix; MAX_OWN],
     /// Forwarded destinations and the service that protects them.
     pub protected: [Prefix; MAX_PROTECTED],
     /// Number of the service of each.
@@ -265,9 +313,9 @@ impl Config {
         interface: 0,
         connected_len: 0,
         protected_len: 0,
-        reserved: 0,
+        own_len: 0,
         management_families: 0,
-        lines: [0; 4],
+        lines: [0; TABLES],
         seed: [0; 2],
         tcp: LocalTcp {
             mss_v4: 0,
@@ -288,11 +336,21 @@ impl Config {
         proven_syns: Limit::NONE,
         proven: 0,
         in_flight: 0,
+        closed_ports: Limit::NONE,
+        reply_window: 0,
+        own: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_OWN],
         protected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_PROTECTED],
         protected_service: [0; MAX_PROTECTED],
         connected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_CONNECTED],
         services: [Service::NONE; MAX_SERVICES],
     };
+
+    /// Whether an address lies in a network behind this host.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_behind(&self, address: &Address) -> bool {
+        lists(&self.own, self.own_len, address) || lists(&self.protected, self.protected_len, address)
+    }
 
     /// Whether `flag` of [`flags`] is set.
     #[must_use]
@@ -302,7 +360,8 @@ impl Config {
     }
 }
 
-/// The read-only global `PORTS`: for each destination port the index of its service, 0 for none.
+/// The read-only global `PORTS`: for each destination port the index of its service, 0 for none, and which source ports
+/// reflect.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Ports {
@@ -310,12 +369,14 @@ pub struct Ports {
     pub tcp: [u8; 65536],
     /// UDP ports.
     pub udp: [u8; 65536],
+    /// A bit for each UDP source port of [`crate::reflector`].
+    pub reflectors: [u64; 65536 / 64],
 }
 
 impl Ports {
     /// No services.
     #[expect(clippy::large_stack_arrays, reason = "the value of a static, never on a stack")]
-    pub const EMPTY: Self = Self { tcp: [0; 65536], udp: [0; 65536] };
+    pub const EMPTY: Self = Self { tcp: [0; 65536], udp: [0; 65536], reflectors: [0; 65536 / 64] };
 }
 
 /// Words in one family's summary of the management list: one bit for each /16 (IPv4) or hashed /32 (IPv6).
@@ -348,12 +409,12 @@ pub const fn summary_bit_v6(first_32: u32) -> u16 {
 
 const _: () = {
     assert!(size_of::<Limit>() == 16);
-    assert!(size_of::<Service>() == 80);
+    assert!(size_of::<Service>() == 88);
     assert!(size_of::<LocalTcp>() == 16);
     assert!(size_of::<Prefix>() == 32);
-    let limits = 7 * 16 + 3 * 8;
-    let prefixes = 32 * MAX_CONNECTED + 33 * MAX_PROTECTED;
-    assert!(size_of::<Config>() == 48 + 16 + 16 + limits + prefixes + 80 * MAX_SERVICES);
+    let limits = 8 * 16 + 4 * 8;
+    let prefixes = 32 * (MAX_CONNECTED + MAX_OWN) + 33 * MAX_PROTECTED;
+    assert!(size_of::<Config>() == 32 + 4 * TABLES + 16 + 16 + limits + prefixes + 88 * MAX_SERVICES);
 };
 
 #[cfg(test)]

@@ -45,6 +45,12 @@ macro_rules! reasons {
                 match self { $(Self::$name => Action::$action,)* }
             }
 
+            /// Whether only packets that leave the host meet it.
+            #[must_use]
+            pub const fn is_of_egress(self) -> bool {
+                matches!(self, Self::EgressForged | Self::EgressLand | Self::EgressGroup)
+            }
+
             /// The value of the `reason` label.
             #[must_use]
             pub const fn label(self) -> &'static str {
@@ -121,6 +127,17 @@ reasons! {
     58 Proven Pass "proven" "From a source that has answered a challenge.";
     59 StackCookie Pass "stack_cookie" "An ACK with a SYN cookie that the stack itself has sent.";
     60 Stray Pass "stray" "A segment for no connection of this host, while there are few.";
+    61 UdpReply Pass "udp_reply" "Answers a datagram that this host, or one behind it, has sent a moment ago.";
+
+    98 UdpReflection Drop "udp_reflection" "From the port of a service that reflects and amplifies, and nobody here has asked it.";
+    99 UdpClosedPort Drop "udp_closed_port" "To a UDP port that nobody listens on, above what the stack gets to answer.";
+
+    104 DirectedBroadcast Drop "directed_broadcast" "To the broadcast address of a network of this host.";
+    105 TtlSecurity Drop "ttl_security" "A TTL that shows more hops than the service allows (GTSM).";
+    106 ReversePath Drop "reverse_path" "No route leads back to the source, or it leads out of another interface.";
+    107 EgressForged Drop "egress_forged" "Leaving the host with a source that is neither its own nor of a network behind it (BCP 38).";
+    108 EgressLand Drop "egress_land" "Leaving the host with one address as source and destination.";
+    109 EgressGroup Drop "egress_group" "Leaving the host with a multicast or broadcast source.";
 }
 
 /// Reserved numbers: the stride of the counters.

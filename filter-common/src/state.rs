@@ -6,6 +6,7 @@ use crate::{
     bucket::Line,
     config::{Config, Limit, Ports, Summary},
     cookie::Keys,
+    hints::Hints,
     packet::{Address, Packet},
 };
 
@@ -21,6 +22,8 @@ pub enum Table {
     Recent = 2,
     /// Sources that have shown that they can receive.
     Proven = 3,
+    /// UDP tuples that this host has sent to a moment ago.
+    Queries = 4,
 }
 
 /// Buckets of the whole host.
@@ -31,13 +34,28 @@ pub enum Total {
     Replies = 0,
     /// ACKs for no connection.
     UnknownAcks = 1,
+    /// UDP to ports that nobody listens on.
+    ClosedPorts = 2,
 }
 
 /// One segment in so many is looked up while nothing is armed.
 pub const SAMPLE: u64 = 64;
 
 /// Entries of the map `TOTAL`.
-pub const TOTALS: usize = 2;
+pub const TOTALS: usize = 3;
+
+/// Which way leads back to a packet's source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The interface that it came from.
+    Here,
+    /// Another one.
+    Elsewhere,
+    /// None: unreachable, blackhole, prohibited.
+    None,
+    /// The kernel doesn't say: it forwards nothing for this interface.
+    Unknown,
+}
 
 /// Which socket a TCP packet belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +91,18 @@ pub trait State {
 
     /// Whether an address is this host's own.
     fn is_local(&self, address: &Address) -> bool;
+
+    /// Whether an address is the broadcast address of one of this host's networks.
+    fn is_broadcast(&self, address: &Address) -> bool;
+
+    /// What the two above may be true of.
+    fn hints(&self) -> Option<&Hints>;
+
+    /// The way back to the packet's source.
+    fn route_back(&self, packet: &Packet) -> Route;
+
+    /// Whether a UDP packet has a socket.
+    fn has_udp_socket(&self, packet: &Packet) -> bool;
 
     /// The socket of a TCP packet.
     fn socket(&self, packet: &Packet) -> Socket;

@@ -9,18 +9,19 @@ use crate::{
     abi::{StepDown, TcpReqAttrs},
     arm::Arm,
     bucket::{Line, charge},
-    config::{Config, Limit, LocalTcp, MAX_SERVICES, Ports, Service, Summary, flags, syn_mode, tcp},
+    config::{Config, Limit, LocalTcp, MAX_SERVICES, Ports, Service, Summary, TABLES, flags, syn_mode, tcp},
     cookie::{Keys, Slot},
     cursor::{Cursor, Writer},
     extensions,
     frame::Frame,
+    hints::Hints,
     options::{self, TcpOptions},
     packet::{Address, Packet},
     stages::{
         limit::take_from,
         proven::{mark_in, marked_in},
     },
-    state::{SAMPLE, Socket, State, TOTALS, Table, Total},
+    state::{Route, SAMPLE, Socket, State, TOTALS, Table, Total},
     word::Word,
 };
 
@@ -41,6 +42,14 @@ pub struct World {
     pub management: HashSet<[u32; 4]>,
     /// Own addresses.
     pub local: HashSet<[u32; 4]>,
+    /// Broadcast addresses of own networks.
+    pub broadcasts: HashSet<[u32; 4]>,
+    /// What may be in these two; everything, unless a test wants to know better.
+    pub hints: Hints,
+    /// Ways back to sources that are not [`Route::Here`].
+    pub routes: HashMap<[u32; 4], Route>,
+    /// Ports of UDP sockets.
+    pub udp_sockets: HashSet<u16>,
     /// Ports that somebody listens on, on any address.
     pub listeners: HashMap<u16, Socket>,
     /// Ports of connections: (source, destination).
@@ -55,7 +64,7 @@ pub struct World {
     pub keys: Keys,
     /// Ports stepped down.
     pub stepped_down: RefCell<HashMap<u16, StepDown>>,
-    tables: [Vec<Line>; 4],
+    tables: [Vec<Line>; TABLES],
     totals: [Word; TOTALS],
 }
 
@@ -70,6 +79,8 @@ impl World {
     #[must_use]
     pub fn new() -> Self {
         let table = || (0..LINES).map(|_| Line::default()).collect();
+        let hints = Hints::default();
+        hints.fill();
         let tcp = LocalTcp {
             mss_v4: 1460,
             mss_v6: 1440,
@@ -81,11 +92,21 @@ impl World {
         };
         Self {
             clock: Cell::new(1_000_000_000_000),
-            config: Config { seed: [1, 2], lines: [LINES; 4], flags: flags::COOKIES, tcp, ..Config::EMPTY },
+            config: Config {
+                seed: [1, 2],
+                lines: [LINES; TABLES],
+                flags: flags::COOKIES,
+                tcp,
+                ..Config::EMPTY
+            },
             ports: Box::new(Ports::EMPTY),
             summary: Box::new(Summary::EMPTY),
             management: HashSet::new(),
             local: HashSet::new(),
+            broadcasts: HashSet::new(),
+            hints,
+            routes: HashMap::new(),
+            udp_sockets: HashSet::new(),
             listeners: HashMap::new(),
             connections: HashSet::new(),
             stack_cookies: HashSet::new(),
@@ -93,8 +114,8 @@ impl World {
             until_sample: Cell::new(SAMPLE),
             keys: Keys::default(),
             stepped_down: RefCell::default(),
-            tables: [table(), table(), table(), table()],
-            totals: [Word::new(0), Word::new(0)],
+            tables: std::array::from_fn(|_| table()),
+            totals: std::array::from_fn(|_| Word::new(0)),
         }
     }
 
@@ -152,6 +173,22 @@ impl State for World {
 
     fn is_local(&self, address: &Address) -> bool {
         self.local.contains(&address.0)
+    }
+
+    fn is_broadcast(&self, address: &Address) -> bool {
+        self.broadcasts.contains(&address.0)
+    }
+
+    fn hints(&self) -> Option<&Hints> {
+        Some(&self.hints)
+    }
+
+    fn route_back(&self, packet: &Packet) -> Route {
+        self.routes.get(&packet.source.0).copied().unwrap_or(Route::Here)
+    }
+
+    fn has_udp_socket(&self, packet: &Packet) -> bool {
+        self.udp_sockets.contains(&packet.ports.destination)
     }
 
     fn socket(&self, packet: &Packet) -> Socket {

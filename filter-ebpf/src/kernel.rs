@@ -6,26 +6,27 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_CURRENT_NETNS, BPF_TCP_LISTEN, bpf_sock, bpf_sock_tuple},
     helpers::generated::{
-        bpf_ktime_get_coarse_ns, bpf_sk_release, bpf_skc_lookup_tcp, bpf_skc_to_mptcp_sock,
-        bpf_tcp_check_syncookie,
+        bpf_ktime_get_coarse_ns, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
+        bpf_skc_to_mptcp_sock, bpf_tcp_check_syncookie,
     },
     programs::{TcContext, XdpContext},
 };
 use filter_common::{
-    abi::StepDown,
+    abi::{LOCAL_ADDRESS, LOCAL_BROADCAST, StepDown},
     arm::Arm,
     bucket::{Line, charge},
     config::{Config, Limit, Ports, Summary},
     cookie::Keys,
     cursor::index,
     headers::{Ipv4, Ipv6, Tcp},
+    hints::Hints,
     packet::{Address, Packet},
     stages::{limit, proven},
-    state::{SAMPLE, Socket, State, Table, Total},
+    state::{Route, SAMPLE, Socket, State, Table, Total},
     word::Word,
 };
 
-use crate::maps;
+use crate::{maps, route};
 
 /// The world as one packet's program sees it.
 pub(crate) struct Kernel<C> {
@@ -47,6 +48,9 @@ const GRANT_SIZE: u64 = 64;
 pub(crate) trait Bounds: EbpfContext {
     /// First byte, and the one behind the last.
     fn bounds(&self) -> (usize, usize);
+
+    /// Index of the interface that it came in through.
+    fn ingress(&self) -> u32;
 }
 
 impl Bounds for XdpContext {
@@ -54,12 +58,24 @@ impl Bounds for XdpContext {
     fn bounds(&self) -> (usize, usize) {
         (self.data(), self.data_end())
     }
+
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        // SAFETY: a valid context.
+        unsafe { (*self.ctx).ingress_ifindex }
+    }
 }
 
 impl Bounds for TcContext {
     #[inline(always)]
     fn bounds(&self) -> (usize, usize) {
         (self.data(), self.data_end())
+    }
+
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        // SAFETY: a valid context.
+        unsafe { (*self.skb.skb).ifindex }
     }
 }
 
@@ -109,7 +125,27 @@ impl<C: Bounds> State for Kernel<C> {
 
     #[inline(always)]
     fn is_local(&self, address: &Address) -> bool {
-        maps::LOCAL.get_ptr(&address.0).is_some()
+        local(address, LOCAL_ADDRESS)
+    }
+
+    #[inline(always)]
+    fn is_broadcast(&self, address: &Address) -> bool {
+        local(address, LOCAL_BROADCAST)
+    }
+
+    #[inline(always)]
+    fn hints(&self) -> Option<&Hints> {
+        maps::HINTS.get(0)
+    }
+
+    #[inline(always)]
+    fn route_back(&self, packet: &Packet) -> Route {
+        route::back(&self.context, packet)
+    }
+
+    #[inline(always)]
+    fn has_udp_socket(&self, packet: &Packet) -> bool {
+        Held::find_udp(&self.context, packet).is_some()
     }
 
     #[inline(always)]
@@ -131,6 +167,7 @@ impl<C: Bounds> State for Kernel<C> {
             Table::Replies => maps::REPLIES.get(index),
             Table::Recent => maps::RECENT.get(index),
             Table::Proven => maps::PROVEN.get(index),
+            Table::Queries => maps::QUERIES.get(index),
         }
     }
 
@@ -170,7 +207,7 @@ impl<C: Bounds> State for Kernel<C> {
         let Some(word) = maps::TOTAL.get(total as u32) else { return true };
         match total {
             Total::Replies => take_in_batches(word, limit, now),
-            Total::UnknownAcks => charge(word, limit, now),
+            Total::UnknownAcks | Total::ClosedPorts => charge(word, limit, now),
         }
     }
 
@@ -220,10 +257,23 @@ extern "C" fn mark(table: u32, hash: u64, until: u64) -> i32 {
     0
 }
 
-/// The two tables of marks.
+/// The tables of marks.
 #[inline(always)]
 const fn table_of(number: u32) -> Table {
-    if number == Table::Proven as u32 { Table::Proven } else { Table::Recent }
+    if number == Table::Proven as u32 {
+        Table::Proven
+    } else if number == Table::Queries as u32 {
+        Table::Queries
+    } else {
+        Table::Recent
+    }
+}
+
+/// Whether `LOCAL` holds that value for an address.
+#[inline(always)]
+fn local(address: &Address, value: u8) -> bool {
+    // SAFETY: a byte that user space replaces whole.
+    unsafe { maps::LOCAL.get(&address.0).is_some_and(|found| *found == value) }
 }
 
 /// For functions that need maps only.
@@ -238,6 +288,10 @@ impl EbpfContext for NoContext {
 impl Bounds for NoContext {
     fn bounds(&self) -> (usize, usize) {
         (0, 0)
+    }
+
+    fn ingress(&self) -> u32 {
+        0
     }
 }
 
@@ -261,6 +315,21 @@ fn take_in_batches(total: &Word, limit: Limit, now: u64) -> bool {
     true
 }
 
+/// Addresses and ports as `bpf_sock_tuple`, and how many bytes of it count.
+#[inline(always)]
+fn tuple(packet: &Packet) -> ([u64; 5], u32) {
+    // u64 words: the verifier may refuse 8-byte stores to a 4-aligned `bpf_sock_tuple`.
+    let ports = packet.ports.source.to_be() as u64 | (packet.ports.destination.to_be() as u64) << 16;
+    if packet.is_v6 {
+        let [s0, s1] = packet.source.words();
+        let [d0, d1] = packet.destination.words();
+        ([s0, s1, d0, d1, ports], 36)
+    } else {
+        let pair = packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32;
+        ([pair, ports, 0, 0, 0], 12)
+    }
+}
+
 /// A socket that the kernel has lent us until it is dropped.
 pub(crate) struct Held(*mut bpf_sock);
 
@@ -268,19 +337,27 @@ impl Held {
     /// The socket of a TCP packet, as the stack would find it (`bpf_skc_lookup_tcp`).
     #[inline(always)]
     pub(crate) fn find<C: EbpfContext>(context: &C, packet: &Packet) -> Option<Self> {
-        // u64 words: the verifier may refuse 8-byte stores to a 4-aligned `bpf_sock_tuple`.
-        let ports = packet.ports.source.to_be() as u64 | (packet.ports.destination.to_be() as u64) << 16;
-        let (tuple, size) = if packet.is_v6 {
-            let [s0, s1] = packet.source.words();
-            let [d0, d1] = packet.destination.words();
-            ([s0, s1, d0, d1, ports], 36)
-        } else {
-            let pair = packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32;
-            ([pair, ports, 0, 0, 0], 12)
-        };
+        let (tuple, size) = tuple(packet);
         // SAFETY: the tuple outlives the call and has at least `size` bytes.
         let socket = unsafe {
             bpf_skc_lookup_tcp(
+                context.as_ptr(),
+                (&raw const tuple).cast::<bpf_sock_tuple>().cast_mut(),
+                size,
+                BPF_F_CURRENT_NETNS as u64,
+                0,
+            )
+        };
+        if socket.is_null() { None } else { Some(Self(socket)) }
+    }
+
+    /// The socket of a UDP packet, as the stack would find it (`bpf_sk_lookup_udp`).
+    #[inline(always)]
+    fn find_udp<C: EbpfContext>(context: &C, packet: &Packet) -> Option<Self> {
+        let (tuple, size) = tuple(packet);
+        // SAFETY: as above.
+        let socket = unsafe {
+            bpf_sk_lookup_udp(
                 context.as_ptr(),
                 (&raw const tuple).cast::<bpf_sock_tuple>().cast_mut(),
                 size,

@@ -6,6 +6,7 @@
 
 mod kernel;
 mod maps;
+mod route;
 mod tc;
 mod xdp;
 
@@ -24,6 +25,12 @@ pub fn floodwall(context: XdpContext) -> u32 {
 #[classifier]
 pub fn floodwall_tc(context: TcContext) -> i32 {
     tc::run(&context)
+}
+
+/// Looks at what leaves the host.
+#[classifier]
+pub fn floodwall_out(context: TcContext) -> i32 {
+    tc::leave(&context)
 }
 
 /// A reachable panic must fail the load: the verifier refuses the endless loop.

@@ -11,6 +11,7 @@ use filter_common::{
     bucket::Line,
     config::{Config, MAX_SERVICES, Ports, Summary},
     cookie::Keys,
+    hints::Hints,
     packet::Packet,
     state::TOTALS,
     word::Word,
@@ -35,11 +36,17 @@ pub(crate) static RECENT: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static PROVEN: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
 #[btf_map]
+pub(crate) static QUERIES: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static HINTS: Array<Hints, 1, MMAPABLE> = Array::new();
+#[btf_map]
 pub(crate) static ARMS: Array<Arm, MAX_SERVICES, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static SAMPLED: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static LEAVING: PerCpuArray<Packet, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static TOTAL: Array<Word, TOTALS> = Array::new();
 #[btf_map]

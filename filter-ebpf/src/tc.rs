@@ -4,28 +4,29 @@
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{__sk_buff, TC_ACT_UNSPEC},
+    bindings::{__sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC},
     helpers::generated::{bpf_skb_pull_data, bpf_skc_to_tcp_sock},
     programs::TcContext,
 };
 use aya_log_ebpf::warn;
-use core::ops::ControlFlow::Continue;
+use core::ops::ControlFlow::{Break, Continue};
 use filter_common::{
-    abi::{HandOver, HandOverMeta, StepDown, TcpReqAttrs},
+    abi::{HandOver, HandOverMeta, Plane, StepDown, TcpReqAttrs},
     config::flags,
     cursor::{Cursor, Writer},
     extensions,
     frame::Frame,
     options::{self, TcpOptions},
     packet::{self, Packet},
-    stages::segment,
+    reason::{Action, Reason},
+    stages::{egress, segment},
     state::State,
 };
 
 use crate::{
     kernel::{Held, Kernel},
     maps,
-    xdp::meta_magic,
+    xdp::{self, meta_magic},
 };
 
 unsafe extern "C" {
@@ -200,6 +201,27 @@ fn assign(context: &TcContext, kernel: &Kernel<TcContext>, packet: &Packet, attr
     }
     warn!(context, "port {}: the kernel refused a hand-over: error {}", packet.ports.destination, error);
     HandOver::Refused
+}
+
+/// tc egress: what leaves is judged by its source, and noted for its replies.
+#[inline(always)]
+pub(crate) fn leave(context: &TcContext) -> i32 {
+    let skb = context.skb.skb;
+    let kernel = Kernel::new(TcContext::new(skb));
+    let Some(packet) = maps::LEAVING.get_ptr_mut(0) else { return TC_ACT_UNSPEC };
+    // SAFETY: this CPU's own slot; egress programs run with bottom halves off.
+    let packet = unsafe { &mut *packet };
+    let frame = linear(skb);
+    // SAFETY: a valid context.
+    let bytes = unsafe { (*skb).len };
+    let reason = match packet::parse_into(&frame, packet) {
+        // What this host sends it answers for: only its sources are judged.
+        Break(_) => Reason::Pass,
+        Continue(()) => egress::leave(packet, &kernel),
+    };
+    let enforces = egress::enforces(&kernel);
+    xdp::count(reason as u32, bytes.into(), Plane::sent(!enforces), &kernel);
+    if enforces && reason.action() == Action::Drop { TC_ACT_SHOT } else { TC_ACT_UNSPEC }
 }
 
 #[inline(always)]

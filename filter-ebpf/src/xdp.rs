@@ -9,7 +9,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use filter_common::{
-    abi::{Counter, HandOverMeta, META_MAGIC, StepDown, TcpReqAttrs, counter_index},
+    abi::{Counter, HandOverMeta, META_MAGIC, Plane, StepDown, TcpReqAttrs, counter_index},
     config::flags,
     cursor::{Cursor, Writer},
     extensions,
@@ -134,7 +134,8 @@ pub(crate) fn run(context: XdpContext) -> u32 {
     let kernel = Kernel::new(XdpContext::new(context.as_ptr().cast()));
     let frame = XdpFrame(context);
     let exit = judge(&frame, &kernel);
-    count(exit & 0xff, bytes, &kernel);
+    let plane = Plane::received(kernel.config().has(flags::OBSERVE));
+    count(exit & 0xff, bytes, plane, &kernel);
     exit >> 8
 }
 
@@ -178,10 +179,10 @@ fn exit(reason: Reason, kernel: &Kernel<XdpContext>) -> u32 {
     reason as u32 | action << 8
 }
 
+/// Counts a packet on this CPU.
 #[inline(always)]
-fn count(reason: u32, bytes: u64, state: &impl State) {
-    let config = state.config();
-    let index = counter_index(config.interface, config.has(flags::OBSERVE), reason as u8);
+pub(crate) fn count(reason: u32, bytes: u64, plane: Plane, state: &impl State) {
+    let index = counter_index(state.config().interface, plane, reason as u8);
     if let Some(counter) = maps::COUNTERS.get_ptr_mut(index) {
         // SAFETY: this CPU's own slot.
         let counter: &mut Counter = unsafe { &mut *counter };

@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
-use filter_common::reason::{Action, Reason};
+use filter_common::{
+    abi::Plane,
+    reason::{Action, Reason},
+};
 use filter_user::dataplane::{self, Dataplane};
 
 use crate::{
@@ -33,8 +36,8 @@ pub struct Filter {
     ifindex: u32,
 }
 
-/// Packets and bytes by reason and by whether they were only observed.
-type Counts = BTreeMap<(bool, &'static str), (u64, u64)>;
+/// Packets and bytes by plane and reason.
+type Counts = BTreeMap<(u32, &'static str), (u64, u64)>;
 
 impl Filter {
     /// Starts the daemon with that configuration and takes hold of the program on the server's interface.
@@ -71,7 +74,8 @@ impl Filter {
         let before = self.counts()?;
         let outcome = self.run(frame)?;
         let moved = risen(&before, &self.counts()?);
-        let wanted = Counts::from([((observed, expected.label()), (1, frame.len() as u64))]);
+        let wanted =
+            Counts::from([((Plane::received(observed) as u32, expected.label()), (1, frame.len() as u64))]);
         ensure!(moved == wanted, "counters moved: {moved:?}");
         let action = if observed { Action::Pass } else { expected.action() };
         let number = match action {
@@ -90,14 +94,15 @@ impl Filter {
 
     fn counts(&self) -> Result<Counts> {
         let counts = self.pair.server.namespace.run(|| self.dataplane.counters())?;
-        let entry =
-            |count: dataplane::Count| ((count.observed, count.reason.label()), (count.packets, count.bytes));
-        Ok(counts.into_iter().map(entry).collect())
+        let entry = |count: dataplane::Count| {
+            ((count.plane as u32, count.reason.label()), (count.packets, count.bytes))
+        };
+        Ok(counts.into_iter().filter(|count| !count.plane.is_sent()).map(entry).collect())
     }
 }
 
 fn risen(before: &Counts, after: &Counts) -> Counts {
-    let step = |(key, now): (&(bool, &'static str), &(u64, u64))| {
+    let step = |(key, now): (&(u32, &'static str), &(u64, u64))| {
         let then = before.get(key).copied().unwrap_or_default();
         (*key, (now.0 - then.0, now.1 - then.1))
     };

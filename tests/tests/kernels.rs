@@ -8,7 +8,7 @@ use aya::{
 };
 use filter_common::{
     abi::{VERSION, name},
-    config::{Config as Global, Limit, flags},
+    config::{Config as Global, Limit, TABLES, flags},
 };
 use filter_tests::{config::Config, stand::Stand};
 use filter_user::dataplane::{HAND_OVER_KFUNC, kfunc_available, object};
@@ -27,20 +27,34 @@ fn the_hand_over_is_found_where_it_is() -> Result<()> {
     Ok(())
 }
 
-/// Both programs pass the verifier with everything switched on, whether the kernel function is there or not.
+const EVERYTHING: u32 = flags::COOKIES
+    | flags::CHECK_STATE
+    | flags::CHECK_STATE_OF_HOST
+    | flags::REFLECTION
+    | flags::REPLIES
+    | flags::EGRESS_SOURCES
+    | flags::OWN_SOURCES
+    | flags::DIRECTED_BROADCAST
+    | flags::REVERSE_PATH
+    | flags::REVERSE_PATH_STRICT;
+
+/// All programs pass the verifier with everything switched on, whether the kernel function is there or not.
 #[test]
 fn everything_switched_on_loads() -> Result<()> {
     let limit = Limit { interval: 1_000_000, tolerance: 1_000_000_000 };
     for way in [0, flags::DECODE_IN_TC] {
         let global = Global {
             abi: VERSION,
-            flags: flags::COOKIES | flags::CHECK_STATE | flags::CHECK_STATE_OF_HOST | way,
-            lines: [1024; 4],
+            flags: EVERYTHING | way,
+            lines: [1024; TABLES],
             management_families: 3,
             reply_per_prefix: limit,
             reply_total: limit,
             unknown_acks: limit,
             protected_len: 1,
+            own_len: 1,
+            closed_ports: limit,
+            reply_window: 1,
             ..Global::EMPTY
         };
         let mut ebpf = EbpfLoader::new()
@@ -50,9 +64,13 @@ fn everything_switched_on_loads() -> Result<()> {
         let xdp: &mut Xdp = ebpf.program_mut(name::XDP).context("no XDP program")?.try_into()?;
         xdp.load().context("the XDP program")?;
         let in_xdp = xdp.info()?.verified_instruction_count();
-        let tc: &mut SchedClassifier = ebpf.program_mut(name::TC).context("no tc program")?.try_into()?;
-        tc.load().context("the tc program")?;
-        println!("verified: XDP {in_xdp:?}, tc {:?} (flags {way})", tc.info()?.verified_instruction_count());
+        let mut tc = |name| -> Result<Option<u32>> {
+            let tc: &mut SchedClassifier = ebpf.program_mut(name).context(name)?.try_into()?;
+            tc.load().context(name)?;
+            Ok(tc.info()?.verified_instruction_count())
+        };
+        let (ingress, egress) = (tc(name::TC)?, tc(name::EGRESS)?);
+        println!("verified: XDP {in_xdp:?}, tc {ingress:?} and {egress:?} (flags {way})");
     }
     Ok(())
 }

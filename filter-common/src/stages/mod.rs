@@ -13,16 +13,21 @@ use crate::{
     state::State,
 };
 
+pub mod egress;
 mod fragment;
+mod gtsm;
 pub mod limit;
 mod link;
 mod management;
+mod own;
 pub mod proven;
+mod query;
 pub mod segment;
 mod service;
 mod spoofed;
 mod syn;
 mod tcp_flags;
+mod udp;
 
 /// What a stage says: go on, or this is the packet's fate.
 pub type Verdict = ControlFlow<Reason>;
@@ -65,7 +70,10 @@ pub fn late<F: Frame, S: State>(frame: &mut F, packet: &Packet, state: &S) -> Re
 
 #[inline(always)]
 fn policies<F: Frame, S: State>(frame: &mut F, packet: &Packet, state: &S) -> Verdict {
+    own::check(packet, state)?;
     let service = service::find(packet, state);
+    gtsm::check(packet, service)?;
+    udp::check(frame, packet, service, state)?;
     limit::check(packet, service, state)?;
     syn::check(frame, packet, service, state)?;
     segment::check(frame, packet, service, state)
@@ -80,3 +88,5 @@ pub fn action<S: State>(reason: Reason, state: &S) -> Action {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;

@@ -6,6 +6,7 @@
 
 use crate::{
     bucket,
+    config::TABLES,
     packet::Packet,
     siphash::sip13,
     state::{State, Table},
@@ -33,14 +34,14 @@ fn hash<S: State>(packet: &Packet, state: &S) -> u64 {
 /// What [`State::marked`] does.
 #[inline(always)]
 pub fn marked_in<S: State>(state: &S, table: Table, hash: u64, now: u64) -> u64 {
-    let (index, tag) = bucket::place(hash, state.config().lines[table as usize & 3]);
+    let (index, tag) = bucket::place(hash, state.config().lines[table as usize & (TABLES - 1)]);
     state.line(table, index).map_or(0, |line| bucket::marked(line, tag, now))
 }
 
 /// What [`State::mark`] does.
 #[inline(always)]
 pub fn mark_in<S: State>(state: &S, table: Table, hash: u64, until: u64) {
-    let (index, tag) = bucket::place(hash, state.config().lines[table as usize & 3]);
+    let (index, tag) = bucket::place(hash, state.config().lines[table as usize & (TABLES - 1)]);
     if let Some(line) = state.line(table, index) {
         bucket::mark(line, tag, until);
     }

@@ -5,7 +5,7 @@ use core::ops::ControlFlow::{Break, Continue};
 use super::Verdict;
 use crate::{
     bogon,
-    config::{Config, MAX_CONNECTED, Profile},
+    config::{Config, Profile, lists},
     headers::protocol,
     packet::{Address, Packet},
     reason::Reason,
@@ -66,13 +66,5 @@ const fn stays_on_link(address: &Address) -> bool {
 /// Whether a bogon is the network that this interface is connected to.
 #[inline(always)]
 fn is_connected(source: &Address, config: &Config) -> bool {
-    for i in 0..MAX_CONNECTED {
-        if i as u32 >= config.connected_len {
-            return false;
-        }
-        if config.connected[i].contains(source) {
-            return true;
-        }
-    }
-    false
+    lists(&config.connected, config.connected_len, source)
 }

@@ -13,7 +13,7 @@ use crate::{
     world::{Bytes, World},
 };
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::new();
     world.serve(80, address(SERVER));
     world.local.insert(address(SERVER6).0);
@@ -24,6 +24,10 @@ fn fate(world: &World, bytes: Vec<u8>) -> (Reason, Bytes) {
     let mut frame = Bytes::from(bytes);
     let reason = decide(&mut frame, world);
     (reason, frame)
+}
+
+pub(super) fn fate_of(world: &World, bytes: Vec<u8>) -> Reason {
+    fate(world, bytes).0
 }
 
 fn reason(world: &World, tcp: &Tcp) -> Reason {
@@ -346,7 +350,7 @@ fn answers_are_limited_per_prefix_and_in_total() {
 }
 
 /// Ethernet + IPv6 + ICMPv6, or Ethernet + IPv4 + a protocol's bytes.
-fn raw(
+pub(super) fn raw(
     is_v6: bool,
     source: &Address,
     destination: &Address,

@@ -1,6 +1,11 @@
 //! The facts about this machine that a plan depends on.
 
-use std::{collections::BTreeMap, fs, io, net::IpAddr, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
 
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
@@ -95,6 +100,23 @@ impl Host {
         local.sort_unstable();
         local.dedup();
         local
+    }
+}
+
+impl Host {
+    /// Broadcast addresses of own networks: the last address of each IPv4 network that has one (RFC 3021: a /31 has none).
+    #[must_use]
+    pub fn broadcasts(&self) -> Vec<Ipv4Addr> {
+        let networks = self.links.values().flat_map(|link| &link.addresses);
+        let mut broadcasts: Vec<_> = networks
+            .filter_map(|network| match network {
+                IpNet::V4(v4) if v4.prefix_len() < 31 && !v4.addr().is_loopback() => Some(v4.broadcast()),
+                _ => None,
+            })
+            .collect();
+        broadcasts.sort_unstable();
+        broadcasts.dedup();
+        broadcasts
     }
 }
 

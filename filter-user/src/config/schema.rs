@@ -75,6 +75,59 @@ pub enum SynData {
     Drop,
 }
 
+/// What becomes of UDP from a reflector's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reflection {
+    /// Like any other UDP.
+    Off,
+    /// Replies to own datagrams pass.
+    Match,
+    /// Dropped, replies too.
+    Drop,
+}
+
+/// What becomes of packets to a network's broadcast address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    /// Dropped where the interface faces the Internet.
+    Auto,
+    /// Dropped.
+    Drop,
+    /// Passed.
+    Pass,
+}
+
+/// What becomes of packets with one of this host's addresses as source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnSources {
+    /// Dropped.
+    Drop,
+    /// Passed.
+    Pass,
+}
+
+/// Whether a route has to lead back to a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReversePath {
+    /// No.
+    Off,
+    /// Through any interface.
+    Loose,
+    /// Through the one that it came in by.
+    Strict,
+}
+
+/// What becomes of packets that leave with a source that can't be this host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// Nobody looks.
+    Off,
+    /// They are counted.
+    Monitor,
+    /// They are dropped.
+    Drop,
+}
+
 /// Which segments are looked up in the socket table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strays {
@@ -105,6 +158,10 @@ section! {
         challenge: Challenge = table::<Challenge>();
         /// Segments of no connection.
         stray: Stray = table::<Stray>();
+        /// UDP.
+        udp: Udp = table::<Udp>();
+        /// Forged sources.
+        spoofing: Spoofing = table::<Spoofing>();
         /// Table sizes.
         limits: Limits = table::<Limits>();
         /// Prometheus metrics.
@@ -155,7 +212,16 @@ section! {
             ("cloud", Profile::Cloud),
         ])
         .or("internet");
-        /// How the tc ingress program is attached: TCX (Linux 6.6) or a clsact filter.
+        /// Drops sources that no route leads back to (`loose`), or none out of this interface (`strict`; not where routes are
+        /// asymmetric). The kernel looks routes up for XDP only where it forwards: without
+        /// `net.ipv4.conf.IFACE.forwarding` it doesn't, and `net.ipv4.conf.IFACE.rp_filter` does the same.
+        reverse_path: Spanned<ReversePath> = choice(&[
+            ("off", ReversePath::Off),
+            ("loose", ReversePath::Loose),
+            ("strict", ReversePath::Strict),
+        ])
+        .or("off");
+        /// How the tc programs are attached: TCX (Linux 6.6) or clsact filters.
         tc: Spanned<Ingress> = choice(&[
             ("auto", Ingress::Auto),
             ("tcx", Ingress::Tcx),
@@ -179,6 +245,8 @@ section! {
         /// Prefixes behind this host (a gateway) whose SYNs to these ports are challenged whenever `syn.mode` answers; at most
         /// 8 in all.
         protect: Vec<Spanned<IpNet>> = prefix().list();
+        /// GTSM (RFC 5082): how many hops away its peers may be, 1 for neighbours only (BGP on one link). 0: anywhere.
+        ttl_security: Spanned<u32> = number(0..=254).or("0");
         /// SYN-flood defence.
         syn: Syn = table::<Syn>();
         /// Limits for each source: an IPv4 address or an IPv6 /64.
@@ -283,6 +351,57 @@ section! {
 }
 
 section! {
+    /// `[udp]`
+    Udp {
+        /// What comes from the port of a service that reflects and amplifies (DNS, NTP, memcached and 30 more, see the
+        /// README): `match` passes replies to what this host, or one behind it, has sent a moment ago, and drops the rest;
+        /// tc egress notes what is sent, so queries that leave through an interface without Floodwall are not known.
+        /// `drop` drops replies, too. Between peers that both use a service's own port (NTP, SIP), what asks passes.
+        reflection: Spanned<Reflection> = choice(&[
+            ("match", Reflection::Match),
+            ("drop", Reflection::Drop),
+            ("off", Reflection::Off),
+        ])
+        .or("match");
+        /// Source ports that are no reflectors here.
+        reflection_except: Vec<Spanned<PortRange>> = port_range().list();
+        /// How long a reply may take.
+        reply_window: Spanned<Duration> = duration(1..=600).or("30s");
+        /// Datagrams to ports of this host without a socket, all together: the stack answers each with an ICMP error.
+        /// Published container ports have no socket here either, until they have answered.
+        closed: Spanned<Option<Rate>> = rate().or("1000/s burst 1000");
+    }
+}
+
+section! {
+    /// `[spoofing]`
+    Spoofing {
+        /// Packets from outside with an address of this host, or of `own`, as their source.
+        own_sources: Spanned<OwnSources> =
+            choice(&[("drop", OwnSources::Drop), ("pass", OwnSources::Pass)]).or("drop");
+        /// Networks behind this host: never a source outside, always one of what leaves. At most 16.
+        own: Vec<Spanned<IpNet>> = prefix().list();
+        /// Packets to the broadcast address of one of this host's networks (Smurf, RFC 2644). `auto` drops them where
+        /// the interface's profile is `internet`.
+        directed_broadcast: Spanned<Broadcast> = choice(&[
+            ("auto", Broadcast::Auto),
+            ("drop", Broadcast::Drop),
+            ("pass", Broadcast::Pass),
+        ])
+        .or("auto");
+        /// What leaves with a source that is neither this host's nor in `own` or a service's `protect` (BCP 38):
+        /// `monitor` counts it, `drop` stops it. A router, or a host with containers whose addresses are not
+        /// translated, needs its networks in `own` before it drops.
+        egress: Spanned<Egress> = choice(&[
+            ("off", Egress::Off),
+            ("monitor", Egress::Monitor),
+            ("drop", Egress::Drop),
+        ])
+        .or("monitor");
+    }
+}
+
+section! {
     /// `syn_ack` of `[cookie]`
     SynAck {
         /// SYN-ACKs to one source prefix (IPv4 /24, IPv6 /48). A flood that forges that very prefix can use them up, so
@@ -305,7 +424,9 @@ section! {
         recent: Spanned<u32> = power_of_two(1024..=16_777_216).or("65536");
         /// Sources that have answered a challenge.
         proven: Spanned<u32> = power_of_two(1024..=67_108_864).or("262144");
-        /// This host's own addresses.
+        /// UDP tuples that this host awaits replies for.
+        queries: Spanned<u32> = power_of_two(1024..=67_108_864).or("262144");
+        /// This host's own addresses and its networks' broadcast addresses.
         local_addresses: Spanned<u32> = number(16..=65536).or("1024");
         /// Management prefixes.
         management_prefixes: Spanned<u32> = number(16..=65536).or("1024");

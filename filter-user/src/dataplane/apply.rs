@@ -16,13 +16,15 @@ use super::{
     bytes::prefix_key,
     commit, fingerprint, load,
     load::MapPaths,
+    local::Local,
     netlink, object,
     pins::{Hook, Pins, exists},
     plan::{InterfacePlan, Plan},
     schema::{Fate, STATE, Schema},
     slots::{self, Assigned, Record, Slots},
-    tables::{Local, StepDowns},
-    tc, xdp,
+    tables::StepDowns,
+    tc::{self, Side},
+    xdp,
 };
 
 /// Name of the pinned map with the key of the table hashes, which lives as long as the tables.
@@ -34,11 +36,28 @@ pub(super) struct Target<'a> {
     pub(super) ifindex: u32,
     pub(super) assigned: Assigned,
     pub(super) xdp: xdp::Now,
-    pub(super) tc: tc::Now,
-    pub(super) ingress: Option<tc::IngressKind>,
+    pub(super) tc: [Tc; 2],
     pub(super) config: Box<Config>,
     /// Loaded, unless what runs is what is wanted.
     pub(super) programs: Option<Ebpf>,
+}
+
+/// One direction of tc on an interface.
+pub(super) struct Tc {
+    pub(super) side: Side,
+    pub(super) now: tc::Now,
+    pub(super) wanted: Option<tc::TcKind>,
+}
+
+impl Tc {
+    fn look(plan: &InterfacePlan, side: Side, ifindex: u32, pins: &Pins) -> Result<Self> {
+        let wanted = match side {
+            Side::Ingress => plan.ingress,
+            Side::Egress => plan.egress,
+        };
+        let now = tc::now(ifindex, side, &pins.link(ifindex, side.hook()))?;
+        Ok(Self { side, now, wanted: wanted.map(tc::choose).transpose()? })
+    }
 }
 
 impl<'a> Target<'a> {
@@ -55,8 +74,7 @@ impl<'a> Target<'a> {
             ifindex,
             assigned,
             xdp: xdp::now(&plan.name, ifindex, &pins.link(ifindex, Hook::Xdp))?,
-            tc: tc::now(ifindex, &pins.link(ifindex, Hook::Tc))?,
-            ingress: plan.ingress.map(tc::choose).transpose()?,
+            tc: [Tc::look(plan, Side::Ingress, ifindex, pins)?, Tc::look(plan, Side::Egress, ifindex, pins)?],
             config: load::config(plan, assigned.slot, seed, schema)?,
             programs: None,
         })
@@ -71,7 +89,8 @@ impl<'a> Target<'a> {
     /// Whether exactly the wanted programs run, attached as wanted.
     fn runs(&self, plan: &Plan, schema: &Schema, pins: &Pins) -> bool {
         let xdp::Now::Ours(mode) = self.xdp else { return false };
-        let attached = xdp::fits(mode, self.plan.attach) && self.ingress.is_none_or(|kind| self.tc.has(kind));
+        let fits = |tc: &Tc| tc.wanted.is_none_or(|kind| tc.now.has(kind));
+        let attached = xdp::fits(mode, self.plan.attach) && self.tc.iter().all(fits);
         let now = fingerprint::of(plan, &self.config, schema, pins, self.record());
         attached && now == self.assigned.fingerprint
     }
@@ -115,7 +134,7 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, _lock: &File) -> Resu
         let fingerprint = fingerprint::of(plan, &target.config, schema, pins, target.record());
         slots.set(target.assigned.slot, &Record { fingerprint, ..target.record() })?;
     }
-    Local::open(&pins.map(name::LOCAL))?.set(&plan.local)?;
+    Local::open(&pins.map(name::LOCAL), &pins.map(name::HINTS))?.set(&plan.local, &plan.broadcasts)?;
     Ok(notes)
 }
 
@@ -158,8 +177,8 @@ fn load_all(
 ) -> Result<()> {
     let paths = map_paths(pins, schema, notes)?;
     for target in targets.iter_mut() {
-        let with_tc = target.plan.ingress.is_some();
-        let programs = load::load(plan, &target.config, with_tc, schema, &paths);
+        let sides = target.tc.iter().filter(|tc| tc.wanted.is_some()).map(|tc| tc.side);
+        let programs = load::load(plan, &target.config, sides, schema, &paths);
         target.programs = Some(programs.with_context(|| on(target.plan))?);
     }
     fill_management(plan, targets)

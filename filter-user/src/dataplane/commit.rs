@@ -7,20 +7,21 @@ use aya::programs::Xdp;
 use filter_common::abi::name;
 
 use super::{
-    apply::Target,
+    apply::{Target, Tc},
     load, netlink,
     pins::{Hook, Pins, exists, make_owner_only, remove_folder, unpin},
     plan::InterfacePlan,
     schema::STATE,
     slots::{Record, Slots},
     tables::Counters,
-    tc, xdp,
+    tc::{self, Side},
+    xdp,
 };
 
 /// What was attached to one interface and is not pinned yet.
 #[derive(Default)]
 struct Fresh {
-    tc: Option<tc::New>,
+    tc: Vec<(Side, tc::New)>,
     xdp: Option<xdp::Attached>,
 }
 
@@ -57,8 +58,10 @@ fn attach_new(target: &mut Target<'_>) -> Result<Fresh> {
     let name = &target.plan.name;
     let mut fresh = Fresh::default();
     let Some(programs) = &mut target.programs else { return Ok(fresh) };
-    if let Some(kind) = target.ingress.filter(|kind| !target.tc.has(*kind)) {
-        fresh.tc = Some(tc::attach(load::tc(programs)?, name, kind)?);
+    for Tc { side, now, wanted } in &target.tc {
+        if let Some(kind) = wanted.filter(|kind| !now.has(*kind)) {
+            fresh.tc.push((*side, tc::attach(load::tc(programs, *side)?, name, *side, kind)?));
+        }
     }
     if target.xdp == xdp::Now::Free {
         let program = load::xdp(programs)?;
@@ -69,9 +72,9 @@ fn attach_new(target: &mut Target<'_>) -> Result<Fresh> {
 
 /// Pins what was attached, in the place of pins that have died with their interface.
 fn keep(target: &Target<'_>, fresh: Fresh, pins: &Pins, notes: &mut Vec<String>) -> Result<()> {
-    if let Some(new) = fresh.tc {
-        let pin = pins.link(target.ifindex, Hook::Tc);
-        if !target.tc.tcx {
+    for (side, new) in fresh.tc {
+        let pin = pins.link(target.ifindex, side.hook());
+        if target.tc.iter().any(|tc| tc.side == side && !tc.now.tcx) {
             unpin(&pin)?;
         }
         new.keep(&pin)?;
@@ -88,15 +91,20 @@ fn keep(target: &Target<'_>, fresh: Fresh, pins: &Pins, notes: &mut Vec<String>)
 
 /// Swaps the programs of attachments that were there, then ends attachments of another kind.
 fn swap(target: &mut Target<'_>, pins: &Pins, notes: &mut Vec<String>) -> Result<()> {
-    let Target { plan, ifindex, tc, ingress, programs, .. } = target;
-    let tc_pin = pins.link(*ifindex, Hook::Tc);
+    let Target { plan, ifindex, tc, programs, .. } = target;
+    let pin = |hook| pins.link(*ifindex, hook);
     if let Some(programs) = programs {
-        if let Some(kind) = ingress.filter(|kind| tc.has(*kind)) {
-            tc::update(load::tc(programs)?, &plan.name, tc, kind, &tc_pin)?;
+        for Tc { side, now, wanted } in tc.iter() {
+            if let Some(kind) = wanted.filter(|kind| now.has(*kind)) {
+                tc::update(load::tc(programs, *side)?, &plan.name, *side, now, kind, &pin(side.hook()))?;
+            }
         }
-        swap_xdp(load::xdp(programs)?, target.xdp, plan, &pins.link(*ifindex, Hook::Xdp), *ifindex, notes)?;
+        swap_xdp(load::xdp(programs)?, target.xdp, plan, &pin(Hook::Xdp), *ifindex, notes)?;
     }
-    tc::clean(tc, *ifindex, *ingress, &tc_pin)
+    for Tc { side, now, wanted } in tc.iter() {
+        tc::clean(now, *ifindex, *side, *wanted, &pin(side.hook()))?;
+    }
+    Ok(())
 }
 
 fn swap_xdp(
@@ -158,14 +166,17 @@ pub(super) fn detach_filters(record: &Record) -> Result<usize> {
     if netlink::index(&record.name).ok() != Some(record.ifindex) {
         return Ok(0);
     }
-    let filters = netlink::filters(record.ifindex, name::TC)?;
-    for filter in &filters {
-        tc::remove_filter(record.ifindex, *filter)?;
+    let mut count = 0;
+    for side in Side::ALL {
+        for filter in side.filters(record.ifindex)? {
+            tc::remove_filter(record.ifindex, side, filter)?;
+            count += 1;
+        }
     }
-    Ok(filters.len())
+    Ok(count)
 }
 
-/// Whether an XDP or tc link of the interface is pinned.
+/// Whether a link of the interface is pinned.
 pub(super) fn is_pinned(pins: &Pins, ifindex: u32) -> bool {
-    [Hook::Xdp, Hook::Tc].into_iter().any(|hook| exists(&pins.link(ifindex, hook)))
+    Hook::ALL.into_iter().any(|hook| exists(&pins.link(ifindex, hook)))
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::{
     commit::detach_filters,
     object,
-    pins::{Pins, exists, remove_folder},
+    pins::{Hook, Pins, exists, remove_folder},
     schema::Schema,
     slots::{self, Slots},
     xdp,
@@ -31,7 +31,8 @@ pub fn detach(root: &Path) -> Result<Vec<String>> {
     let names = names(&layouts)?;
     for (ifindex, pin) in pins.all_links()? {
         xdp::detach(&pin)?;
-        let hook = if pin.as_os_str().as_encoded_bytes().ends_with(b"-tc") { "tc ingress" } else { "XDP" };
+        let ends = |hook: &Hook| pin.as_os_str().as_encoded_bytes().ends_with(hook.suffix().as_bytes());
+        let hook = Hook::ALL.iter().find(|hook| ends(hook)).map_or("a link", |hook| hook.label());
         let name = names.get(&ifindex).map_or_else(|| format!("interface {ifindex}"), Clone::clone);
         done.push(format!("detached {hook} from {name}"));
     }

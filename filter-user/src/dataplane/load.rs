@@ -9,7 +9,7 @@ use aya::{
 };
 use filter_common::{
     abi::{VERSION, name},
-    config::Config,
+    config::{Config, TABLES},
     state::Table,
 };
 
@@ -18,6 +18,7 @@ use super::{
     object,
     plan::{InterfacePlan, Plan},
     schema::{STATE, Schema},
+    tc::Side,
 };
 
 /// Lines of the verifier's log that an error shows: the reason is at the end.
@@ -40,7 +41,7 @@ pub(super) fn config(
 pub(super) fn load(
     plan: &Plan,
     config: &Config,
-    with_tc: bool,
+    sides: impl Iterator<Item = Side>,
     schema: &Schema,
     paths: &MapPaths,
 ) -> Result<Ebpf> {
@@ -58,20 +59,21 @@ pub(super) fn load(
     }
     let mut ebpf = loader.load(object::filter()?).map_err(explain_maps)?;
     xdp(&mut ebpf)?.load().map_err(explain)?;
-    if with_tc {
-        tc(&mut ebpf)?.load().map_err(explain)?;
+    for side in sides {
+        tc(&mut ebpf, side)?.load().map_err(explain)?;
     }
     Ok(ebpf)
 }
 
 /// Lines of each table, as the data path indexes them.
-fn lines(schema: &Schema) -> Result<[u32; 4]> {
-    let mut lines = [0; 4];
+fn lines(schema: &Schema) -> Result<[u32; TABLES]> {
+    let mut lines = [0; TABLES];
     for (table, name) in [
         (Table::Sources, name::SOURCES),
         (Table::Replies, name::REPLIES),
         (Table::Recent, name::RECENT),
         (Table::Proven, name::PROVEN),
+        (Table::Queries, name::QUERIES),
     ] {
         lines[table as usize] = schema.get(name)?.entries;
     }
@@ -84,10 +86,10 @@ pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     Ok(program.try_into()?)
 }
 
-/// The tc program of a loaded object.
-pub(super) fn tc(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
-    let program = ebpf.program_mut(name::TC).with_context(|| format!("no program {}", name::TC))?;
-    Ok(program.try_into()?)
+/// The tc program of a loaded object for that direction.
+pub(super) fn tc(ebpf: &mut Ebpf, side: Side) -> Result<&mut SchedClassifier> {
+    let name = side.program();
+    Ok(ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?)
 }
 
 fn explain_maps(error: aya::EbpfError) -> Error {

@@ -12,12 +12,17 @@
 //! | `tables`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
 
-use std::{net::IpAddr, path::Path, sync::Mutex, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+    sync::Mutex,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use aya::{maps::MapData, programs::loaded_programs, util::KernelVersion};
 use filter_common::{
-    abi::{Counter, HandOver, StepDown, name},
+    abi::{Counter, HandOver, Plane, StepDown, name},
     cookie::Keys,
     reason::Reason,
 };
@@ -31,6 +36,7 @@ mod fingerprint;
 mod keymap;
 pub mod kfunc;
 mod load;
+mod local;
 mod look;
 mod mapping;
 mod netlink;
@@ -53,12 +59,13 @@ pub use netlink::Mode;
 pub use plan::{Attach, Ingress, InterfacePlan, Plan, Tables};
 pub use status::{Count, Interface, KeyStatus, Program};
 pub use tables::{Armed, Fill, SAMPLE_LINES, Switched};
-pub use tc::IngressKind;
+pub use tc::TcKind;
 
+use local::Local;
 use pins::{Pins, exists};
 use schema::Schema;
 use slots::Slots;
-use tables::{Arms, Counters, HandOvers, Local, StepDowns, Table};
+use tables::{Arms, Counters, HandOvers, StepDowns, Table};
 
 /// Nothing is attached: no daemon has run, or `detach` has removed its work.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -92,6 +99,7 @@ pub struct Dataplane {
     replies: Table,
     recent: Table,
     proven: Table,
+    queries: Table,
     arms: Arms,
     notes: Vec<String>,
 }
@@ -124,12 +132,13 @@ impl Dataplane {
             counters: Counters::open(&pins.map(name::COUNTERS))?,
             handovers: HandOvers::open(&pins.map(name::HANDOVERS))?,
             step_downs: StepDowns::open(&pins.map(name::STEP_DOWN))?.into(),
-            local: Local::open(&pins.map(name::LOCAL))?.into(),
+            local: Local::open(&pins.map(name::LOCAL), &pins.map(name::HINTS))?.into(),
             keys: KeyMap::new(&keys)?,
             sources: Table::open(&pins.map(name::SOURCES))?,
             replies: Table::open(&pins.map(name::REPLIES))?,
             recent: Table::open(&pins.map(name::RECENT))?,
             proven: Table::open(&pins.map(name::PROVEN))?,
+            queries: Table::open(&pins.map(name::QUERIES))?,
             arms: Arms::open(&pins.map(name::ARMS))?,
             pins,
             notes: Vec::new(),
@@ -154,15 +163,15 @@ impl Dataplane {
         Ok(found)
     }
 
-    /// Packets and bytes of every attached interface, enforced and observed, by reason; zeros included.
+    /// Packets and bytes of every attached interface, by plane and reason; zeros included.
     pub fn counters(&self) -> Result<Vec<Count>> {
         let mut counts = Vec::new();
         for interface in self.interfaces()? {
-            for observed in [false, true] {
+            for plane in Plane::ALL {
                 for &reason in Reason::ALL {
-                    let Counter { packets, bytes } = self.counters.get(interface.slot, observed, reason)?;
+                    let Counter { packets, bytes } = self.counters.get(interface.slot, plane, reason)?;
                     let interface = interface.name.clone();
-                    counts.push(Count { interface, observed, reason, packets, bytes });
+                    counts.push(Count { interface, plane, reason, packets, bytes });
                 }
             }
         }
@@ -184,9 +193,9 @@ impl Dataplane {
         self.step_downs.lock().map_err(poisoned)?.retry()
     }
 
-    /// Tells the data path this host's own addresses.
-    pub fn set_local(&self, addresses: &[IpAddr]) -> Result<()> {
-        self.local.lock().map_err(poisoned)?.set(addresses)
+    /// Tells the data path this host's own addresses and its networks' broadcast addresses.
+    pub fn set_local(&self, addresses: &[IpAddr], broadcasts: &[Ipv4Addr]) -> Result<()> {
+        self.local.lock().map_err(poisoned)?.set(addresses, broadcasts)
     }
 
     /// Where the cookie keys stand; without the keys.
@@ -210,13 +219,14 @@ impl Dataplane {
     }
 
     /// How full each table is, by map name.
-    pub fn fill(&self) -> Result<[(&'static str, Fill); 4]> {
+    pub fn fill(&self) -> Result<[(&'static str, Fill); 5]> {
         let now = monotonic()?;
         Ok([
             (name::SOURCES, self.sources.fill(now)),
             (name::REPLIES, self.replies.fill(now)),
             (name::RECENT, self.recent.fill(now)),
             (name::PROVEN, self.proven.fill(now)),
+            (name::QUERIES, self.queries.fill(now)),
         ])
     }
 

@@ -79,7 +79,7 @@ fn xdp_attribute(attribute: &LinkAttribute) -> Option<Xdp> {
     Some(Xdp { mode, program })
 }
 
-/// Where a clsact ingress filter sits.
+/// Where a clsact filter sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Filter {
     /// Lower runs first.
@@ -90,11 +90,15 @@ pub(super) struct Filter {
     pub(super) program: u32,
 }
 
-/// The ingress filters on the interface whose program has this name.
-pub(super) fn filters(ifindex: u32, name: &str) -> Result<Vec<Filter>> {
+/// Minor numbers of clsact's two sides, below `TC_H_CLSACT` (include/uapi/linux/pkt_sched.h).
+pub(super) const MIN_INGRESS: u16 = 0xfff2;
+/// As above.
+pub(super) const MIN_EGRESS: u16 = 0xfff3;
+
+/// The filters on that side of the interface whose program has this name.
+pub(super) fn filters(ifindex: u32, side: u16, name: &str) -> Result<Vec<Filter>> {
     let mut request = TcMessage::with_index(ifindex.cast_signed());
-    // TC_H_CLSACT with minor TC_H_MIN_INGRESS (include/uapi/linux/pkt_sched.h).
-    request.header.parent = TcHandle { major: 0xffff, minor: 0xfff2 };
+    request.header.parent = TcHandle { major: 0xffff, minor: side };
     let mut found = Vec::new();
     ask(RouteNetlinkMessage::GetTrafficFilter(request), NLM_F_DUMP, |answer| {
         if let RouteNetlinkMessage::NewTrafficFilter(filter) = answer {

@@ -23,6 +23,30 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 pub(super) enum Hook {
     Xdp,
     Tc,
+    Egress,
+}
+
+impl Hook {
+    /// Every hook, in the order in which it is attached.
+    pub(super) const ALL: [Self; 3] = [Self::Tc, Self::Egress, Self::Xdp];
+
+    /// How the pin's name ends.
+    pub(super) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::Tc => "tc",
+            Self::Egress => "out",
+        }
+    }
+
+    /// The words that operators know it by.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Xdp => "XDP",
+            Self::Tc => "tc ingress",
+            Self::Egress => "tc egress",
+        }
+    }
 }
 
 /// Paths below a checked pin folder.
@@ -92,11 +116,7 @@ impl Pins {
 
     /// Where the link of an interface is pinned.
     pub(super) fn link(&self, ifindex: u32, hook: Hook) -> PathBuf {
-        let suffix = match hook {
-            Hook::Xdp => "xdp",
-            Hook::Tc => "tc",
-        };
-        self.links.join(format!("{ifindex}-{suffix}"))
+        self.links.join(format!("{ifindex}-{}", hook.suffix()))
     }
 
     /// Every pinned link with its interface index.

@@ -3,7 +3,10 @@
 //! [`crate::config`] compiles a [`Plan`]; [`super::apply`] makes it so. Nothing in between reads TOML, and
 //! nothing in `config` opens a map.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 use filter_common::config::{Config, Ports, Summary};
 use ipnet::IpNet;
@@ -19,7 +22,7 @@ pub enum Attach {
     Generic,
 }
 
-/// How to attach the tc ingress program.
+/// How to attach a tc program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ingress {
     /// TCX where the kernel has it (6.6), else clsact.
@@ -39,6 +42,8 @@ pub struct InterfacePlan {
     pub attach: Attach,
     /// How tc ingress is attached; `None` when no service uses cookies.
     pub ingress: Option<Ingress>,
+    /// How tc egress is attached; `None` when nothing asks for it.
+    pub egress: Option<Ingress>,
     /// The read-only global of its programs; `interface`, `seed` and `abi` are filled in by `apply`.
     pub config: Box<Config>,
 }
@@ -54,6 +59,8 @@ pub struct Tables {
     pub recent: u32,
     /// Sources that have answered a challenge (a power of two).
     pub proven: u32,
+    /// UDP tuples that replies are awaited for (a power of two).
+    pub queries: u32,
     /// Own addresses.
     pub local: u32,
     /// Management prefixes.
@@ -75,6 +82,8 @@ pub struct Plan {
     pub management: Vec<IpNet>,
     /// This host's own addresses at the time of planning.
     pub local: Vec<IpAddr>,
+    /// Broadcast addresses of its networks.
+    pub broadcasts: Vec<Ipv4Addr>,
     /// Table sizes.
     pub tables: Tables,
 }

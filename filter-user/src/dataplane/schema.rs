@@ -14,13 +14,15 @@ use sha2::{Digest as _, Sha256};
 use super::{plan::Tables, slots};
 
 /// Maps that outlive programs.
-pub(super) const STATE: [&str; 13] = [
+pub(super) const STATE: [&str; 15] = [
     name::COUNTERS,
     name::HANDOVERS,
     name::SOURCES,
     name::REPLIES,
     name::RECENT,
     name::PROVEN,
+    name::QUERIES,
+    name::HINTS,
     name::ARMS,
     name::SAMPLED,
     name::TOTAL,
@@ -84,6 +86,7 @@ impl Schema {
             (name::REPLIES, lines(tables.replies)?),
             (name::RECENT, lines(tables.recent)?),
             (name::PROVEN, lines(tables.proven)?),
+            (name::QUERIES, lines(tables.queries)?),
             (name::LOCAL, tables.local.max(1)),
             (name::MANAGEMENT, tables.management.max(1)),
         ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use filter_common::{abi::name, reason::Reason};
+use filter_common::{abi::Plane, reason::Reason};
 
 use super::{
     MAX_AGE_PERIODS, Mode, Timeline,
@@ -11,7 +11,7 @@ use super::{
     pins::{Hook, Pins},
     slots::Record,
     sys,
-    tc::IngressKind,
+    tc::{Side, TcKind},
 };
 
 /// An interface that the filter is attached to.
@@ -26,11 +26,15 @@ pub struct Interface {
     /// How XDP runs; `None` if the interface is gone or the link was detached by force.
     pub mode: Option<Mode>,
     /// How tc ingress runs, if it does.
-    pub ingress: Option<IngressKind>,
+    pub ingress: Option<TcKind>,
+    /// How tc egress runs, if it does.
+    pub egress: Option<TcKind>,
     /// Id of the XDP program.
     pub xdp_program: Option<u32>,
-    /// Id of the tc program.
+    /// Id of the tc ingress program.
     pub tc_program: Option<u32>,
+    /// Id of the tc egress program.
+    pub egress_program: Option<u32>,
 }
 
 impl Interface {
@@ -39,6 +43,7 @@ impl Interface {
         let hook = match id {
             _ if self.xdp_program == Some(id) => "xdp",
             _ if self.tc_program == Some(id) => "tc",
+            _ if self.egress_program == Some(id) => "egress",
             _ => return None,
         };
         Some((self.name.clone(), hook))
@@ -57,17 +62,16 @@ pub(super) fn interface(pins: &Pins, slot: u32, record: Record) -> Option<Interf
         Some(_) => netlink::xdp(ifindex).ok().flatten().map_or(Some(Mode::Native), |xdp| Some(xdp.mode)),
         None => None,
     };
-    let tcx = program(Hook::Tc).map(|id| (IngressKind::Tcx, id));
-    let filter = || {
-        let filters = netlink::filters(ifindex, name::TC).ok()?;
-        filters.first().map(|filter| (IngressKind::Clsact, filter.program))
+    let tc = |side: Side| {
+        let filter = || Some((TcKind::Clsact, side.filters(ifindex).ok()?.first()?.program));
+        program(side.hook()).map(|id| (TcKind::Tcx, id)).or_else(filter)
     };
-    let ingress = tcx.or_else(filter);
-    if !is_pinned(pins, ifindex) && ingress.is_none() {
+    let [ingress, egress] = Side::ALL.map(tc);
+    if !is_pinned(pins, ifindex) && ingress.is_none() && egress.is_none() {
         return None;
     }
-    let (ingress, tc_program) = ingress.unzip();
-    Some(Interface { name, ifindex, slot, mode, ingress, xdp_program, tc_program })
+    let ((ingress, tc_program), (egress, egress_program)) = (ingress.unzip(), egress.unzip());
+    Some(Interface { name, ifindex, slot, mode, ingress, egress, xdp_program, tc_program, egress_program })
 }
 
 /// How many packets of an interface met one fate.
@@ -75,8 +79,8 @@ pub(super) fn interface(pins: &Pins, slot: u32, record: Record) -> Option<Interf
 pub struct Count {
     /// The interface.
     pub interface: String,
-    /// Only observed, not enforced.
-    pub observed: bool,
+    /// Received or sent, enforced or only observed.
+    pub plane: Plane,
     /// The fate.
     pub reason: Reason,
     /// Packets.

@@ -1,17 +1,17 @@
 //! Typed access to the state maps.
 
-use std::{collections::HashSet, mem::offset_of, net::IpAddr, path::Path, time::Duration};
+use std::{mem::offset_of, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, Map, MapData, PerCpuArray};
 use filter_common::{
-    abi::{Counter, HANDOVERS_LEN, HandOver, StepDown, counter_index},
+    abi::{Counter, HANDOVERS_LEN, HandOver, Plane, StepDown, counter_index},
     arm::{Arm, Switch},
     bucket::WAYS,
     reason::{REASONS, Reason},
 };
 
-use super::{bytes::address_key, mapping::Mapping};
+use super::mapping::Mapping;
 
 /// Opens the map pinned at `path`.
 pub(super) fn open(path: &Path) -> Result<Map> {
@@ -28,8 +28,8 @@ impl Counters {
     }
 
     /// The sum over all CPUs.
-    pub(super) fn get(&self, slot: u32, observed: bool, reason: Reason) -> Result<Counter> {
-        let values = self.0.get(&counter_index(slot, observed, reason as u8), 0).context("COUNTERS")?;
+    pub(super) fn get(&self, slot: u32, plane: Plane, reason: Reason) -> Result<Counter> {
+        let values = self.0.get(&counter_index(slot, plane, reason as u8), 0).context("COUNTERS")?;
         Ok(values.iter().fold(Counter::default(), |sum, [packets, bytes]| Counter {
             packets: sum.packets.wrapping_add(*packets),
             bytes: sum.bytes.wrapping_add(*bytes),
@@ -39,10 +39,10 @@ impl Counters {
     /// Sets every counter of a block to zero.
     pub(super) fn clear(&mut self, slot: u32) -> Result<()> {
         let cpus = aya::util::nr_cpus().map_err(|(_, error)| error).context("number of CPUs")?;
-        for observed in [false, true] {
+        for plane in Plane::ALL {
             for reason in 0..REASONS as u8 {
                 let zero = vec![[0; 2]; cpus].try_into().context("COUNTERS")?;
-                self.0.set(counter_index(slot, observed, reason), zero, 0).context("COUNTERS")?;
+                self.0.set(counter_index(slot, plane, reason), zero, 0).context("COUNTERS")?;
             }
         }
         Ok(())
@@ -99,29 +99,6 @@ fn step_downs(ports: &[u8]) -> Vec<(u16, StepDown)> {
         _ => None,
     };
     ports.iter().enumerate().filter_map(|(port, byte)| Some((port as u16, why(*byte)?))).collect()
-}
-
-/// This host's own addresses.
-pub(super) struct Local(HashMap<MapData, [u32; 4], u8>);
-
-impl Local {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        Ok(Self(open(path)?.try_into().context("LOCAL")?))
-    }
-
-    /// Makes the map hold exactly `addresses`; those that stay are never absent meanwhile.
-    pub(super) fn set(&mut self, addresses: &[IpAddr]) -> Result<()> {
-        let wanted: HashSet<_> = addresses.iter().map(|address| address_key(*address)).collect();
-        let held: HashSet<_> = self.0.keys().collect::<Result<_, _>>().context("LOCAL")?;
-        // Removing first makes room in a full map.
-        for key in held.difference(&wanted) {
-            self.0.remove(key).context("LOCAL")?;
-        }
-        for key in wanted.difference(&held) {
-            self.0.insert(key, 1, 0).context("more own addresses than [limits] has room for")?;
-        }
-        Ok(())
-    }
 }
 
 /// How full a table is.

@@ -9,7 +9,7 @@ mod tests;
 use std::{collections::HashMap, time::SystemTime};
 
 use filter_common::{
-    abi::Counter,
+    abi::{Counter, Plane},
     reason::{Action, Reason},
 };
 use prometheus::{
@@ -20,7 +20,10 @@ use prometheus::{
 };
 
 pub use self::table::{Kind, METRICS, Metric};
-use super::{Sample, sample::Keys};
+use super::{
+    Sample,
+    sample::{Interface, Keys},
+};
 use crate::config::Mode;
 
 /// What the maps don't know.
@@ -101,19 +104,36 @@ pub fn families(sample: &Sample, facts: &Facts) -> Vec<MetricFamily> {
 
 fn packets(sample: &Sample, values: &mut Values) {
     for interface in &sample.interfaces {
-        for reason in Reason::ALL {
-            let [enforced, observed] = interface.counters.each_ref().map(|block| block[*reason as usize]);
-            for (observed, Counter { packets, bytes }) in [(false, enforced), (true, observed)] {
-                let labels = [&interface.name, verdict(reason.action(), observed), reason.label()];
-                values.add(&table::PACKETS, &labels, packets);
-                values.add(&table::BYTES, &labels, bytes);
-            }
+        let received = Reason::ALL.iter().filter(|reason| !reason.is_of_egress());
+        for (plane, reason) in planes(received, &[Plane::Enforced, Plane::Observed]) {
+            let (labels, Counter { packets, bytes }) = labelled(interface, plane, reason);
+            values.add(&table::PACKETS, &labels, packets);
+            values.add(&table::BYTES, &labels, bytes);
+        }
+        let sent = [Reason::Pass, Reason::LinkControl];
+        let sent = sent.iter().chain(Reason::ALL.iter().filter(|reason| reason.is_of_egress()));
+        for (plane, reason) in planes(sent, &[Plane::EgressEnforced, Plane::EgressObserved]) {
+            let (labels, Counter { packets, bytes }) = labelled(interface, plane, reason);
+            values.add(&table::EGRESS_PACKETS, &labels, packets);
+            values.add(&table::EGRESS_BYTES, &labels, bytes);
         }
     }
 }
 
+fn planes<'a>(
+    reasons: impl Iterator<Item = &'a Reason>,
+    planes: &'a [Plane],
+) -> impl Iterator<Item = (Plane, Reason)> {
+    reasons.flat_map(|reason| planes.iter().map(|plane| (*plane, *reason)))
+}
+
+fn labelled(interface: &Interface, plane: Plane, reason: Reason) -> ([&str; 3], Counter) {
+    let labels = [interface.name.as_str(), verdict(reason.action(), plane.is_observed()), reason.label()];
+    (labels, interface.counters[plane as usize][reason as usize])
+}
+
 fn cookies(sample: &Sample, facts: &Facts, values: &mut Values) {
-    let done = |reason| sample.total(false, reason).packets;
+    let done = |reason| sample.total(Plane::Enforced, reason).packets;
     values.add(&table::COOKIE_SENT, &[], done(Reason::CookieSent));
     values.add(&table::CHALLENGE_SENT, &[], done(Reason::ChallengeSent));
     values.add(&table::CHALLENGE_PASSED, &[], done(Reason::ChallengePassed));
@@ -125,6 +145,7 @@ fn cookies(sample: &Sample, facts: &Facts, values: &mut Values) {
     for (limiter, reason) in [
         ("service_syn", Reason::SynLimit),
         ("unproven", Reason::UnprovenRate),
+        ("udp_closed_port", Reason::UdpClosedPort),
         ("source", Reason::SourceRate),
         ("source_syn", Reason::SourceSynRate),
         ("reply_prefix", Reason::ReplyPrefixRate),

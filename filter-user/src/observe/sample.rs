@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use filter_common::{
-    abi::{Counter, HandOver, StepDown},
+    abi::{Counter, HandOver, Plane, StepDown},
     config::MAX_SERVICES,
     reason::{REASONS, Reason},
 };
 
 use crate::dataplane::{self, Armed, Dataplane, Fill, KeyStatus, Mode};
 
-/// Counters of one interface: enforced, observed; by reason.
-pub type Block = [[Counter; REASONS]; 2];
+/// Counters of one interface by [`Plane`] and reason.
+pub type Block = [[Counter; REASONS]; Plane::ALL.len()];
 
 /// An interface that the filter is attached to.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Interface {
     pub xdp: String,
     /// tcx or clsact, where tc ingress is attached.
     pub tc: Option<String>,
+    /// tcx or clsact, where tc egress is attached.
+    pub egress: Option<String>,
     /// What it counted.
     pub counters: Block,
 }
@@ -72,8 +74,8 @@ pub struct Sample {
 impl Sample {
     /// The counter of `reason`, summed over interfaces.
     #[must_use]
-    pub fn total(&self, observed: bool, reason: Reason) -> Counter {
-        let blocks = self.interfaces.iter().map(|i| i.counters[usize::from(observed)][reason as usize]);
+    pub fn total(&self, plane: Plane, reason: Reason) -> Counter {
+        let blocks = self.interfaces.iter().map(|i| i.counters[plane as usize][reason as usize]);
         blocks.fold(Counter::default(), |sum, counter| Counter {
             packets: sum.packets + counter.packets,
             bytes: sum.bytes + counter.bytes,
@@ -87,7 +89,7 @@ impl Sample {
         let mut interfaces: Vec<_> = dataplane.interfaces()?.into_iter().map(Interface::new).collect();
         for count in dataplane.counters()? {
             if let Some(interface) = interfaces.iter_mut().find(|i| i.name == count.interface) {
-                interface.counters[usize::from(count.observed)][count.reason as usize] =
+                interface.counters[count.plane as usize][count.reason as usize] =
                     Counter { packets: count.packets, bytes: count.bytes };
             }
         }
@@ -113,7 +115,8 @@ impl Interface {
             ifindex: interface.ifindex,
             xdp: interface.mode.map_or("none", Mode::label).to_owned(),
             tc: interface.ingress.map(|kind| kind.label().to_owned()),
-            counters: [[Counter::default(); REASONS]; 2],
+            egress: interface.egress.map(|kind| kind.label().to_owned()),
+            counters: [[Counter::default(); REASONS]; Plane::ALL.len()],
         }
     }
 }

@@ -4,7 +4,10 @@ mod cookie;
 
 use std::fmt::Write as _;
 
-use filter_common::reason::{Action, Reason};
+use filter_common::{
+    abi::Plane,
+    reason::{Action, Reason},
+};
 use serde::{Deserialize, Serialize};
 
 pub use self::cookie::{Cookie, HandOver, Port, why};
@@ -170,7 +173,7 @@ impl Status {
 
 impl Interface {
     fn new(interface: &super::sample::Interface) -> Self {
-        let [enforced, observed] = &interface.counters;
+        let [enforced, observed, ..] = &interface.counters;
         let sum = |action| {
             let reasons = Reason::ALL.iter().filter(|reason| reason.action() == action);
             reasons.map(|reason| enforced[*reason as usize].packets).sum::<u64>()
@@ -207,12 +210,14 @@ fn armed(sample: &Sample, services: &[String]) -> Vec<Armed> {
 fn fates(sample: &Sample) -> Vec<Fate> {
     let mut fates: Vec<_> = Reason::ALL
         .iter()
-        .flat_map(|reason| [(false, *reason), (true, *reason)])
-        .map(|(observed, reason)| {
-            let total = sample.total(observed, reason);
+        .flat_map(|reason| Plane::ALL.map(|plane| (plane, *reason)))
+        // What leaves is told where something is wrong with it.
+        .filter(|(plane, reason)| !plane.is_sent() || reason.is_of_egress())
+        .map(|(plane, reason)| {
+            let total = sample.total(plane, reason);
             Fate {
                 reason: reason.label().to_owned(),
-                verdict: verdict(reason.action(), observed).to_owned(),
+                verdict: verdict(reason.action(), plane.is_observed()).to_owned(),
                 packets: total.packets,
                 bytes: total.bytes,
             }

@@ -27,10 +27,12 @@ pub enum Segment {
     Rst,
     /// SYN-ACKs, as reflectors send them.
     SynAck,
+    /// UDP from that port with so many bytes (at most 64): what reflectors send, or junk. IPv4 only: no checksum.
+    Udp(u16, usize),
 }
 
 impl Segment {
-    /// Every kind.
+    /// Every kind of TCP.
     pub const ALL: [Self; 6] = [Self::Syn, Self::Ack, Self::Data, Self::Fin, Self::Rst, Self::SynAck];
 }
 
@@ -107,6 +109,9 @@ impl Order {
 
     fn flags(&self) -> u32 {
         let source = if matches!(self.source, Source::One(_)) { 0 } else { abi::RANDOM_SOURCE };
+        if matches!(self.segment, Segment::Udp(..)) {
+            return source | abi::ONLY_SOURCE;
+        }
         let has_ack = !matches!(self.segment, Segment::Syn | Segment::Rst);
         let ack = if has_ack { abi::RANDOM_ACK } else { 0 };
         source | ack | if self.layout().ipv6 { abi::IPV6 } else { 0 }
@@ -116,10 +121,13 @@ impl Order {
     pub(super) fn template(&self, ifindex: u32) -> (Generate, Vec<u8>) {
         let layout = self.layout();
         let mut frame = self.frame();
-        for at in [layout.transport, layout.transport + 4, layout.transport + 6, layout.transport + 16] {
-            frame[at..at + 2].fill(0);
+        if let Segment::Udp(..) = self.segment {
+            frame[layout.transport + 6..layout.transport + 8].fill(0);
+        } else {
+            for at in [0, 4, 6, 8, 10, 16].map(|at| layout.transport + at) {
+                frame[at..at + 2].fill(0);
+            }
         }
-        frame[layout.transport + 8..layout.transport + 12].fill(0);
         let sum_transport = sum(&frame[layout.source..], layout, frame.len());
         let sum_network = if layout.ipv6 { 0 } else { zeroed_sum(&mut frame[14..34], 10) };
         let mut template = [0; abi::TEMPLATE_WORDS];
@@ -156,6 +164,9 @@ impl Order {
         let destination = self.destination.unwrap_or(server).to_string();
         let segment = tcp::Segment::default().ports(0, self.port);
         let segment = match self.segment {
+            Segment::Udp(from, len) => {
+                return ip(&source, &destination).udp(from, self.port, &vec![0x5a; len & !1]).bytes();
+            }
             Segment::Syn => segment.options(&linux_options(0x0100_0000)),
             Segment::Ack => segment.flags(flag::ACK),
             Segment::Data => {

@@ -10,6 +10,7 @@ mod ladder;
 mod link;
 mod parse;
 mod policy;
+mod spoofed;
 mod strays;
 
 /// A case: what it is, the frame, its fate.
@@ -33,12 +34,13 @@ pub(crate) fn plain6() -> Packet {
     filter_tests::packet::ip("2a00:1450::8", "2620:4f:8000::2")
 }
 
-/// Cookies on 80 and 81, whatever the profile; unknown ACKs are refused from the start.
+/// Cookies on 80 and 81, whatever the profile; unknown ACKs are refused from the start, closed UDP ports are not looked at.
 pub(crate) fn config(profile: &str) -> Config {
     let mut config = Config::default()
         .interface(&format!("profile = \"{profile}\""))
         .service("ports = [\"tcp/80\", \"tcp/81\"]\nsyn = { mode = \"cookie\" }")
-        .cookie("grace = \"0s\"\nunknown_ack = \"off\"");
+        .cookie("grace = \"0s\"\nunknown_ack = \"off\"")
+        .also("[udp]\nclosed = \"off\"");
     config.services.push((
         "limited".into(),
         "ports = [\"tcp/90\", \"udp/90\"]\nrate = { per_source = \"1/s burst 2\", per_source_syn = \"1/s burst 1\" }".into(),

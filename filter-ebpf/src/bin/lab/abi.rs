@@ -13,7 +13,7 @@ pub const TEMPLATE_WORDS: usize = 16;
 pub struct Generate {
     /// Where the frames go: a veth device.
     pub ifindex: u32,
-    /// Bits [`IPV6`], [`RANDOM_SOURCE`], [`RANDOM_ACK`].
+    /// Bits [`IPV6`], [`RANDOM_SOURCE`], [`RANDOM_ACK`], [`ONLY_SOURCE`].
     pub flags: u32,
     /// Bytes in a frame: even, and no more than the template has.
     pub len: u32,
@@ -37,6 +37,8 @@ pub const IPV6: u32 = 1;
 pub const RANDOM_SOURCE: u32 = 2;
 /// A new acknowledgment number in each frame.
 pub const RANDOM_ACK: u32 = 4;
+/// Nothing but the source is new: what is not TCP, without a transport checksum.
+pub const ONLY_SOURCE: u32 = 8;
 
 /// Index into the per-CPU array `TALLY`.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use aya_ebpf::{
 
 use super::{
     DUE, TALLY,
-    abi::{Generate, IPV6, RANDOM_ACK, RANDOM_SOURCE, TEMPLATE_WORDS, Tally},
+    abi::{Generate, IPV6, ONLY_SOURCE, RANDOM_ACK, RANDOM_SOURCE, TEMPLATE_WORDS, Tally},
 };
 
 #[unsafe(no_mangle)]
@@ -108,6 +108,9 @@ impl Fresh {
             0 | IPV6 => 0,
             _ => u64::from(random() & config!(source_mask)).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be(),
         };
+        if flags & ONLY_SOURCE != 0 {
+            return Self { source, port: 0, sequence: 0, acknowledgment: 0 };
+        }
         let acknowledgment = if flags & RANDOM_ACK == 0 { 0 } else { u64::from(random()) };
         // 32768 to 65535
         let port = u64::from((number as u16) | 0x80);
@@ -152,11 +155,17 @@ fn checksum(sum: u64) -> u64 {
     !((sum & 0xffff) + (sum >> 16)) & 0xffff
 }
 
+/// The transport's checksum, if it has one.
+#[inline(always)]
+fn transport(fresh: &Fresh) -> u64 {
+    if config!(flags) & ONLY_SOURCE == 0 { checksum(config!(sum_transport) + fresh.sum()) } else { 0 }
+}
+
 /// Ethernet 14, IPv4 20 (checksum at 24, source at 26), TCP (port at 34, sequence at 38, checksum at 50).
 #[inline(always)]
 fn write_v4(start: usize, end: usize, fresh: &Fresh) -> bool {
     let network = checksum(config!(sum_network) + words(fresh.source));
-    let transport = checksum(config!(sum_transport) + fresh.sum());
+    let transport = transport(fresh);
     let (ack, seq) = (fresh.acknowledgment, fresh.sequence);
     write(start, end, |index| match index {
         3 => network | fresh.source << 16,
@@ -170,7 +179,7 @@ fn write_v4(start: usize, end: usize, fresh: &Fresh) -> bool {
 /// Ethernet 14, IPv6 40 (source at 22), TCP (port at 54, sequence at 58, acknowledgment at 62, checksum at 70).
 #[inline(always)]
 fn write_v6(start: usize, end: usize, fresh: &Fresh) -> bool {
-    let transport = checksum(config!(sum_transport) + fresh.sum());
+    let transport = transport(fresh);
     let (ack, seq) = (fresh.acknowledgment, fresh.sequence);
     write(start, end, |index| match index {
         3 => fresh.source,

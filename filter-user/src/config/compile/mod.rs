@@ -4,6 +4,7 @@ mod prefixes;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::time::Duration;
 
@@ -27,18 +28,19 @@ pub fn plan(settings: &Settings, host: &Host, problems: &mut Problems) -> Option
     let base = base(settings, host, &management, problems);
     let interfaces: Vec<_> =
         settings.interface.iter().map(|i| interface(i, settings, host, &base, problems)).collect();
-    let local = host.local();
-    local_fits(settings, local.len(), problems);
+    let (local, broadcasts) = (host.local(), host.broadcasts());
+    local_fits(settings, local.len() + broadcasts.len(), problems);
     if problems.any_error() {
         return None;
     }
     Some(Plan {
         pins: settings.daemon.pins.as_ref().clone(),
         interfaces: interfaces.into_iter().collect::<Option<_>>()?,
-        ports: ports(&settings.service),
+        ports: ports(settings),
         summary: summary(&management),
         management,
         local,
+        broadcasts,
         tables: tables(settings),
     })
 }
@@ -64,6 +66,7 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     config.in_flight = 2 * nanoseconds(*settings.cookie.period.as_ref());
     strays(&mut config, &settings.stray);
     protect(&mut config, &settings.service, problems);
+    wire::base(&mut config, settings, problems);
     for (slot, service) in config.services.iter_mut().skip(1).zip(&settings.service) {
         *slot = policy(service);
     }
@@ -137,6 +140,11 @@ fn policy(service: &Service) -> config::Service {
         hold: nanoseconds(*service.syn.hold.as_ref()),
         per_source: limit(*service.rate.per_source.as_ref()),
         per_source_syn: limit(*service.rate.per_source_syn.as_ref()),
+        ttl_min: match *service.ttl_security.as_ref() {
+            0 => 0,
+            hops => 256 - hops,
+        },
+        reserved: 0,
     }
 }
 
@@ -174,6 +182,7 @@ fn interface(
         config.flags |= config::flags::DECODE_IN_TC;
     }
     config.tcp = tcp::local(&host.sysctls, link.mtu);
+    wire::interface(&mut config, interface, &settings.spoofing);
     connected(&mut config, interface, link, problems);
     let any_cookies =
         config.has(config::flags::COOKIES) && settings.service.iter().any(Service::wants_cookies);
@@ -181,6 +190,7 @@ fn interface(
         name: name.clone(),
         attach: *interface.mode.as_ref(),
         ingress: any_cookies.then_some(*interface.tc.as_ref()),
+        egress: wire::needs_egress(&config).then_some(*interface.tc.as_ref()),
         config,
     })
 }
@@ -224,9 +234,10 @@ fn local_fits(settings: &Settings, len: usize, problems: &mut Problems) {
     }
 }
 
-fn ports(services: &[Service]) -> Box<Ports> {
+fn ports(settings: &Settings) -> Box<Ports> {
     let mut ports = Box::new(Ports::EMPTY);
-    for (index, service) in (1..).zip(services) {
+    ports.reflectors = wire::reflectors(&settings.udp);
+    for (index, service) in (1..).zip(&settings.service) {
         for range in service.ports.iter().map(toml::Spanned::as_ref) {
             let table = match range.protocol {
                 Protocol::Tcp => &mut ports.tcp,
@@ -253,6 +264,7 @@ fn tables(settings: &Settings) -> Tables {
         replies: *limits.reply_buckets.as_ref(),
         recent: *limits.recent.as_ref(),
         proven: *limits.proven.as_ref(),
+        queries: *limits.queries.as_ref(),
         local: *limits.local_addresses.as_ref(),
         management: *limits.management_prefixes.as_ref(),
     }

@@ -54,7 +54,9 @@ fn services_start_at_one() {
 
 #[test]
 fn mode_and_cookies_become_flags() {
-    let flags_of = |more: &str, host: &Host| compiled(more, host).0.unwrap().interfaces[0].config.flags;
+    // The ladder's half: the wire's has a test of its own.
+    let flags_of =
+        |more: &str, host: &Host| compiled(more, host).0.unwrap().interfaces[0].config.flags & 0xffff;
     assert_eq!(flags_of("", &host()), flags::OBSERVE | flags::CHECK_STATE);
     assert_eq!(flags_of(WEB, &host()), flags::OBSERVE | flags::COOKIES | flags::CHECK_STATE);
     let enforce = format!("handover = \"decode\"\n[daemon]\nmode = \"enforce\"{WEB}");
@@ -110,11 +112,54 @@ fn management_is_summarised() {
 #[test]
 fn own_addresses_must_fit() {
     let mut host = host();
-    let many = (0..17).map(|i| format!("9.9.9.{i}/24").parse().unwrap());
+    let many = (0..17).map(|i| format!("9.9.{i}.9/31").parse().unwrap());
     host.links.get_mut("eth0").unwrap().addresses = many.collect();
     let (plan, problems) = compiled("[limits]\nlocal_addresses = 16", &host);
     assert!(plan.is_none());
     assert!(problems[0].message.contains("17 addresses"), "{problems:?}");
+}
+
+#[test]
+fn broadcast_addresses_count_as_well() {
+    let mut host = host();
+    let networks = ["9.9.9.9/24", "9.9.9.10/24", "9.9.8.0/31", "9.9.7.1/32", "9.9.6.1/30", "2a00::1/64"];
+    host.links.get_mut("eth0").unwrap().addresses = networks.map(|n| n.parse().unwrap()).to_vec();
+    let plan = compiled("", &host).0.unwrap();
+    assert_eq!(plan.broadcasts, ["9.9.6.3", "9.9.9.255"].map(|a| a.parse::<std::net::Ipv4Addr>().unwrap()));
+}
+
+#[test]
+fn what_the_wire_brings_becomes_flags() {
+    let plan_of = |more: &str| compiled(more, &host()).0.unwrap();
+    let flags_of = |more: &str| plan_of(more).interfaces[0].config.flags & 0xffff_0000;
+    let base = flags::REFLECTION | flags::REPLIES | flags::EGRESS_SOURCES | flags::OWN_SOURCES;
+    assert_eq!(flags_of(""), base | flags::DIRECTED_BROADCAST);
+    assert_eq!(flags_of("profile = \"lan\""), base);
+    assert_eq!(flags_of("reverse_path = \"loose\"\nprofile = \"lan\""), base | flags::REVERSE_PATH);
+    let strict = flags::REVERSE_PATH | flags::REVERSE_PATH_STRICT;
+    assert_eq!(flags_of("reverse_path = \"strict\"\nprofile = \"lan\""), base | strict);
+    let off = "profile = \"lan\"\n[udp]\nreflection = \"off\"\nclosed = \"off\"\n[spoofing]\negress = \"off\"\nown_sources = \"pass\"";
+    assert_eq!(flags_of(off), 0);
+    assert_eq!(plan_of(off).interfaces[0].egress, None, "nothing to look for");
+    let drop = flags_of("[udp]\nreflection = \"drop\"\n[spoofing]\negress = \"drop\"");
+    assert_eq!(drop, base & !flags::REPLIES | flags::DIRECTED_BROADCAST | flags::EGRESS_DROP);
+}
+
+#[test]
+fn gtsm_counts_hops() {
+    for (hops, least) in [(0, 0), (1, 255), (3, 253), (254, 2)] {
+        let more = format!("[[service]]\nname = \"bgp\"\nports = [\"tcp/179\"]\nttl_security = {hops}");
+        let plan = compiled(&more, &host()).0.unwrap();
+        assert_eq!(plan.interfaces[0].config.services[1].ttl_min, least, "{hops}");
+    }
+}
+
+#[test]
+fn more_own_prefixes_than_fit_are_refused() {
+    let own: Vec<_> = (0..17).map(|i| format!("44.{i}.0.0/16")).collect();
+    let (plan, problems) = compiled(&format!("[spoofing]\nown = {own:?}"), &host());
+    assert!(plan.is_none());
+    assert!(problems[0].message.contains("more than 16 own prefixes"), "{problems:?}");
 }
 
 #[test]

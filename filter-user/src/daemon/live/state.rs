@@ -103,7 +103,7 @@ impl State {
             self.replace(applied)?;
         } else if plan.local != self.plan.local {
             info!(addresses = plan.local.len(), "own addresses have changed");
-            self.dataplane.set_local(&plan.local)?;
+            self.dataplane.set_local(&plan.local, &plan.broadcasts)?;
         }
         self.facts.cookies = facts(&self.settings, &plan).cookies;
         // Only now: what failed is tried again at the next turn.
@@ -176,8 +176,9 @@ fn facts(settings: &Settings, plan: &Plan) -> Facts {
 fn tell_attached(dataplane: &Dataplane) -> Result<()> {
     for interface in dataplane.interfaces()? {
         let xdp = interface.mode.map_or("no", dataplane::Mode::label);
-        let tc = interface.ingress.map_or("no", dataplane::IngressKind::label);
-        info!("{}: {xdp} XDP, {tc} tc ingress", interface.name);
+        let tc = |kind: Option<dataplane::TcKind>| kind.map_or("no", dataplane::TcKind::label);
+        let (ingress, egress) = (tc(interface.ingress), tc(interface.egress));
+        info!("{}: {xdp} XDP, {ingress} tc ingress, {egress} tc egress", interface.name);
     }
     Ok(())
 }

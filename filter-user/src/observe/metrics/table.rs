@@ -40,6 +40,10 @@ metrics! {
         "Packets by fate. In observe mode all pass; would_drop and would_reply tell what enforcing had done.";
     BYTES Counter "bytes_total" ["interface", "verdict", "reason"]
         "Bytes on the wire by fate, from the Ethernet header on, as received.";
+    EGRESS_PACKETS Counter "egress_packets_total" ["interface", "verdict", "reason"]
+        "Packets that left the host, by fate; would_drop while spoofing.egress only monitors.";
+    EGRESS_BYTES Counter "egress_bytes_total" ["interface", "verdict", "reason"]
+        "Bytes that left the host, by fate; what the card segments is one packet.";
     COOKIE_SENT Counter "syn_cookie_sent_total" []
         "SYNs answered with a SYN cookie.";
     COOKIE_VALIDATED Counter "syn_cookie_validated_total" ["result"]

@@ -7,11 +7,13 @@ use filter_common::reason::REASONS;
 use super::*;
 use crate::{
     dataplane::{Armed, Switched},
-    observe::sample::{Interface, Table},
+    observe::sample::Table,
 };
 
 fn sample() -> Sample {
-    let mut counters = [[Counter::default(); REASONS]; 2];
+    let mut counters = [[Counter::default(); REASONS]; Plane::ALL.len()];
+    counters[Plane::EgressObserved as usize][Reason::EgressForged as usize] =
+        Counter { packets: 4, bytes: 400 };
     counters[0][Reason::CookieSent as usize] = Counter { packets: 3, bytes: 222 };
     counters[1][Reason::Bogon as usize] = Counter { packets: 5, bytes: 500 };
     Sample {
@@ -20,6 +22,7 @@ fn sample() -> Sample {
             ifindex: 2,
             xdp: "native".to_owned(),
             tc: Some("tcx".to_owned()),
+            egress: Some("tcx".to_owned()),
             counters,
         }],
         hand_overs: vec![("ok", 2)],
@@ -63,7 +66,8 @@ fn every_reason_is_there_from_the_start() {
     for reason in Reason::ALL {
         let verdict = reason.action().label();
         let series = format!("{{interface=\"eth0\",reason=\"{}\",verdict=\"{verdict}\"}}", reason.label());
-        assert!(text.contains(&format!("floodwall_packets_total{series} ")), "{series}");
+        let family = if reason.is_of_egress() { "egress_packets_total" } else { "packets_total" };
+        assert!(text.contains(&format!("floodwall_{family}{series} ")), "{series}");
     }
 }
 
@@ -75,6 +79,7 @@ fn values_land_in_their_series() {
         "floodwall_bytes_total{interface=\"eth0\",reason=\"cookie_sent\",verdict=\"reply\"} 222",
         "floodwall_packets_total{interface=\"eth0\",reason=\"bogon\",verdict=\"would_drop\"} 5",
         "floodwall_packets_total{interface=\"eth0\",reason=\"bogon\",verdict=\"drop\"} 0",
+        "floodwall_egress_packets_total{interface=\"eth0\",reason=\"egress_forged\",verdict=\"would_drop\"} 4",
         "floodwall_syn_cookie_sent_total 3",
         "floodwall_syn_cookie_handover_total{result=\"ok\"} 2",
         "floodwall_cookie_epoch 7",

@@ -1,0 +1,52 @@
+//! Sources and destinations that this host's own addresses and routes rule out.
+
+use core::ops::ControlFlow::{Break, Continue};
+
+use super::Verdict;
+use crate::{
+    config::{flags, lists},
+    packet::Packet,
+    reason::Reason,
+    state::{Route, State},
+};
+
+#[inline(always)]
+pub(super) fn check<S: State>(packet: &Packet, state: &S) -> Verdict {
+    let config = state.config();
+    if config.has(flags::OWN_SOURCES) && is_own(packet, state) {
+        return Break(Reason::OwnSource);
+    }
+    if config.has(flags::DIRECTED_BROADCAST) && is_directed_broadcast(packet, state) {
+        return Break(Reason::DirectedBroadcast);
+    }
+    if config.has(flags::REVERSE_PATH) && !leads_back(packet, state) {
+        return Break(Reason::ReversePath);
+    }
+    Continue(())
+}
+
+#[inline(always)]
+fn is_own<S: State>(packet: &Packet, state: &S) -> bool {
+    let config = state.config();
+    lists(&config.own, config.own_len, &packet.source)
+        || (state.hints().is_some_and(|hints| hints.may_be_own(&packet.source))
+            && state.is_local(&packet.source))
+}
+
+/// RFC 2644: a router must not forward these by default, so what arrives is an attack or a neighbour's.
+#[inline(always)]
+fn is_directed_broadcast<S: State>(packet: &Packet, state: &S) -> bool {
+    !packet.is_v6
+        && state.hints().is_some_and(|hints| hints.may_be_broadcast(&packet.destination))
+        && state.is_broadcast(&packet.destination)
+}
+
+/// Unicast reverse path (RFC 3704): loose wants a route to the source, strict wants it to leave where the packet came in.
+#[inline(always)]
+fn leads_back<S: State>(packet: &Packet, state: &S) -> bool {
+    match state.route_back(packet) {
+        Route::Here | Route::Unknown => true,
+        Route::Elsewhere => !state.config().has(flags::REVERSE_PATH_STRICT),
+        Route::None => false,
+    }
+}

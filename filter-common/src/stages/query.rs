@@ -1,0 +1,60 @@
+//! What this host has sent and awaits replies to: a table of tuples that only packets leaving the host fill.
+//!
+//! A flood from outside makes no entry, so it can push none out. What is full gives up the entry that would end first.
+
+use crate::{
+    cursor::index,
+    packet::{Address, Packet},
+    siphash::sip13,
+    state::{State, Table},
+};
+
+/// Notes a datagram that leaves, unless it is a service's own: services don't wait for replies, and whoever makes them
+/// answer forged sources could fill the table.
+#[inline(always)]
+pub(super) fn note<S: State>(packet: &Packet, state: &S) {
+    if packet.is_udp() && !serves(packet.ports.source, state) {
+        let hash = hash(packet, Way::Out, state);
+        state.mark(Table::Queries, hash, state.now() + state.config().reply_window);
+    }
+}
+
+#[inline(always)]
+fn serves<S: State>(port: u16, state: &S) -> bool {
+    state.ports().udp.get(index(port)).is_some_and(|number| *number != 0)
+}
+
+/// Whether the datagram answers one that was noted.
+#[inline(always)]
+pub(super) fn is_reply<S: State>(packet: &Packet, state: &S) -> bool {
+    state.marked(Table::Queries, hash(packet, Way::In, state), state.now()) != 0
+}
+
+/// Which side of a packet is this host's.
+#[derive(Clone, Copy)]
+enum Way {
+    Out,
+    In,
+}
+
+#[inline(always)]
+fn hash<S: State>(packet: &Packet, way: Way, state: &S) -> u64 {
+    let Packet { source, destination, ports, .. } = packet;
+    let (ours, theirs, our_port, their_port) = match way {
+        Way::Out => (source, destination, ports.source, ports.destination),
+        Way::In => (destination, source, ports.destination, ports.source),
+    };
+    tuple(state.config().seed, packet.is_v6, ours, theirs, our_port as u64 | (their_port as u64) << 16)
+}
+
+#[inline(always)]
+fn tuple(seed: [u64; 2], is_v6: bool, ours: &Address, theirs: &Address, ports: u64) -> u64 {
+    // Bit 62: no other table hashes these words.
+    let ports = ports | 1 << 62;
+    if is_v6 {
+        let ([a, b], [c, d]) = (ours.words(), theirs.words());
+        sip13(seed, [a, b, c, d, ports])
+    } else {
+        sip13(seed, [ours.v4() as u64 | (theirs.v4() as u64) << 32, ports])
+    }
+}

@@ -1,0 +1,78 @@
+//! UDP: reflected answers that nobody asked for, and ports that nobody listens on.
+
+use core::ops::ControlFlow::{Break, Continue};
+
+use super::{Verdict, query, service::Found};
+use crate::{
+    config::flags,
+    cursor::index,
+    frame::Frame,
+    packet::Packet,
+    reason::Reason,
+    state::{State, Total},
+};
+
+#[inline(always)]
+pub(super) fn check<F: Frame, S: State>(frame: &F, packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
+    // What is sent to a group comes from this link: mDNS, SSDP, RIP.
+    if !packet.is_udp() || packet.to_group {
+        return Continue(());
+    }
+    let config = state.config();
+    if config.has(flags::REFLECTION) && is_reflector(packet.ports.source, state) {
+        return reflected(frame, packet, found, state);
+    }
+    if found.is_some() || !config.closed_ports.is_some() {
+        return Continue(());
+    }
+    unserved(packet, state)
+}
+
+#[inline(always)]
+fn is_reflector<S: State>(port: u16, state: &S) -> bool {
+    state.ports().reflectors.get(index(port >> 6)).is_some_and(|word| word >> (port & 63) & 1 != 0)
+}
+
+#[inline(always)]
+fn is_awaited<S: State>(packet: &Packet, state: &S) -> bool {
+    state.config().has(flags::REPLIES) && query::is_reply(packet, state)
+}
+
+/// From a reflector's port: a reply to our own query, a peer that asks from the port it serves on, or a reflection.
+#[inline(always)]
+fn reflected<F: Frame, S: State>(frame: &F, packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
+    if is_awaited(packet, state) {
+        return Break(Reason::UdpReply);
+    }
+    let is_peer = found.is_some() && packet.ports.source == packet.ports.destination;
+    if is_peer && !is_answer(frame, packet) { Continue(()) } else { Break(Reason::UdpReflection) }
+}
+
+const DNS: u16 = 53;
+const NTP: u16 = 123;
+
+/// Whether the payload says that it answers something, where the protocol tells.
+#[inline(always)]
+fn is_answer<F: Frame>(frame: &F, packet: &Packet) -> bool {
+    let Some([first, _, third, _]) = frame.cursor().at(packet.l4 + 8).peek::<[u8; 4]>() else { return true };
+    match packet.ports.source {
+        // QR (RFC 1035 4.1.1).
+        DNS => third & 0x80 != 0,
+        // Modes 1 to 3 ask; 4 answers, 5 broadcasts, 6 and 7 are control and private (RFC 5905 7.3).
+        NTP => !matches!(first & 7, 1..=3),
+        _ => false,
+    }
+}
+
+/// To a port without a service: the host may be a client, or nobody listens and each datagram is worth an ICMP error.
+#[inline(always)]
+fn unserved<S: State>(packet: &Packet, state: &S) -> Verdict {
+    if is_awaited(packet, state) {
+        return Break(Reason::UdpReply);
+    }
+    if !state.is_local(&packet.destination) || state.has_udp_socket(packet) {
+        return Continue(());
+    }
+    let within = state.take_total(Total::ClosedPorts, state.config().closed_ports, state.now());
+    Break(if within { Reason::NoListener } else { Reason::UdpClosedPort })
+}
