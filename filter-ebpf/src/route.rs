@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{
-        BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_PROHIBIT,
+        BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT,
         BPF_FIB_LKUP_RET_UNREACHABLE, bpf_fib_lookup as Parameters,
     },
     helpers::generated::bpf_fib_lookup,
@@ -34,7 +34,11 @@ pub(crate) fn back<C: Bounds>(context: &C, packet: &Packet) -> Route {
     // SAFETY: the parameters outlive the call and have that size.
     let found = unsafe { bpf_fib_lookup(context.as_ptr(), &raw mut parameters, size, 0) };
     match found as u32 {
-        BPF_FIB_LKUP_RET_BLACKHOLE | BPF_FIB_LKUP_RET_UNREACHABLE | BPF_FIB_LKUP_RET_PROHIBIT => Route::None,
+        // "Not forwarded" is a destination without a route, or an address of this host.
+        BPF_FIB_LKUP_RET_BLACKHOLE
+        | BPF_FIB_LKUP_RET_UNREACHABLE
+        | BPF_FIB_LKUP_RET_PROHIBIT
+        | BPF_FIB_LKUP_RET_NOT_FWDED => Route::None,
         BPF_FIB_LKUP_RET_FWD_DISABLED => Route::Unknown,
         _ if parameters.ifindex == ingress => Route::Here,
         _ => Route::Elsewhere,

@@ -164,3 +164,41 @@ fn neighbours_have_their_ttl() -> Result<()> {
     }
     check(&filter, fixtures)
 }
+
+/// Routes over the server's own device, over another one, and to nowhere.
+#[test]
+fn the_way_back_is_looked_up() -> Result<()> {
+    let (pass, drop) = (Reason::Pass, Reason::ReversePath);
+    for (mode, elsewhere) in [("strict", drop), ("loose", pass)] {
+        let filter = Filter::new(&config().interface(&format!("reverse_path = \"{mode}\"")))?;
+        let server = &filter.pair.server;
+        server.namespace.ip("link add elsewhere type veth peer name elsewhere-end")?;
+        server.namespace.ip("addr add 44.9.0.1/24 dev elsewhere")?;
+        server.namespace.ip("addr add 2a00:44::1/64 dev elsewhere nodad")?;
+        server.namespace.ip("link set elsewhere up")?;
+        server.namespace.ip("link set elsewhere-end up")?;
+        server.namespace.ip(&format!("route add 8.8.0.0/16 via 192.31.196.1 dev {}", server.device))?;
+        server.namespace.ip("route add blackhole 45.0.0.0/8")?;
+        server.namespace.ip("route add unreachable 2a00:45::/32")?;
+        let fixtures = |told: bool| -> Vec<Fixture> {
+            let when = |reason| if told { reason } else { pass };
+            let from = |source: &str| ip(source, &SERVER_V4.to_string()).udp(9, 53, b"").bytes();
+            let from6 = |source: &str| ip(source, &SERVER_V6.to_string()).udp(9, 53, b"").bytes();
+            vec![
+                ("a neighbour", from("192.31.196.1"), pass),
+                ("behind the neighbour", from("8.8.8.8"), pass),
+                ("on another device", from("44.9.0.7"), when(elsewhere)),
+                ("a blackhole", from("45.1.2.3"), when(drop)),
+                ("the default route", from("46.1.2.3"), pass),
+                ("a neighbour, IPv6", from6("2620:4f:8000::1"), pass),
+                ("on another device, IPv6", from6("2a00:44::7"), when(elsewhere)),
+                ("unreachable, IPv6", from6("2a00:45::7"), when(drop)),
+            ]
+        };
+        // Where nothing is forwarded the kernel looks nothing up for XDP.
+        check(&filter, fixtures(false))?;
+        server.namespace.sysctl(&[("net.ipv4.ip_forward", "1"), ("net.ipv6.conf.all.forwarding", "1")])?;
+        check(&filter, fixtures(true))?;
+    }
+    Ok(())
+}
