@@ -36,6 +36,8 @@ pub mod name {
     pub const PROVEN: &str = "PROVEN";
     /// Array of [`crate::bucket::Line`]: UDP tuples that this host has sent to a moment ago.
     pub const QUERIES: &str = "QUERIES";
+    /// Array of [`crate::bucket::Line`]: UDP flows that come in.
+    pub const FLOWS: &str = "FLOWS";
     /// Array with one [`crate::hints::Hints`].
     pub const HINTS: &str = "HINTS";
     /// Array of [`crate::arm::Arm`] by service number: what has armed itself.

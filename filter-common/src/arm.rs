@@ -47,7 +47,7 @@ impl Switch {
     }
 }
 
-/// What one service has armed: a cache line that every packet reads, and one that only SYNs and strays write.
+/// What one service has armed: a cache line that every packet reads, and others for buckets.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Arm {
@@ -72,8 +72,14 @@ pub struct Arm {
     pub proven: Word,
     /// Forwarded segments of unproven sources.
     pub unproven: Word,
+    /// Packets of unproven sources.
+    pub packets: Word,
+    /// Bytes of unproven sources.
+    pub bytes: Word,
+    /// New UDP flows; a line of its own, with room for more.
+    pub flows: Word,
     /// Room up to the next line.
-    pub more_room: [u64; 2],
+    pub more_room: [u64; 7],
 }
 
 /// One more of what `switch` watches: over `on` turns it on, and over `off` keeps it on. Returns whether it is on.
@@ -88,7 +94,7 @@ pub fn watch(switch: &Switch, buckets: [&Word; 2], limits: [Limit; 2], hold: u64
     true
 }
 
-const _: () = assert!(size_of::<Arm>() == 128);
+const _: () = assert!(size_of::<Arm>() == 192);
 
 #[cfg(test)]
 mod tests {

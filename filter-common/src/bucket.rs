@@ -96,20 +96,17 @@ pub const fn place(hash: u64, lines: u32) -> (u32, u64) {
     (hash as u32 & lines.wrapping_sub(1), hash | 1)
 }
 
-/// Like [`place`] for the bucket of `limit`: slow limits have half of the table for themselves.
+/// Like [`place`] for the bucket of a limit: slow ones have half of the table for themselves.
 ///
 /// A stranger's first token on a slow limit is a long claim. In one table with fast limits it would outlast
 /// (and so evict) the debts of sources that are over a fast one.
 #[must_use]
 #[inline(always)]
-pub const fn place_of_limit(hash: u64, lines: u32, limit: Limit) -> (u32, u64) {
+pub const fn place_of_limit(hash: u64, lines: u32, slow: bool) -> (u32, u64) {
     let half = lines >> 1;
     let (index, tag) = place(hash, half);
-    (if limit.interval >= SLOW_INTERVAL { index | half } else { index }, tag)
+    (if slow { index | half } else { index }, tag)
 }
-
-/// Nanoseconds per token from which a limit is slow: 10/s.
-const SLOW_INTERVAL: u64 = 100_000_000;
 
 const _: () = assert!(size_of::<Line>() == 64);
 
@@ -165,10 +162,10 @@ mod tests {
 
     #[test]
     fn slow_and_fast_limits_share_no_line() {
-        let (slow, fast) = (Limit::per_second(1, 5), Limit::per_second(1000, 5));
+        assert!(Limit::per_second(10, 5).is_slow() && !Limit::per_second(11, 5).is_slow());
         for hash in (0..10_000_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
-            assert!(place_of_limit(hash, 64, fast).0 < 32);
-            assert!((32..64).contains(&place_of_limit(hash, 64, slow).0));
+            assert!(place_of_limit(hash, 64, false).0 < 32);
+            assert!((32..64).contains(&place_of_limit(hash, 64, true).0));
         }
     }
 

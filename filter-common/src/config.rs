@@ -73,6 +73,35 @@ impl Limit {
         Self { interval, tolerance: interval * burst.saturating_sub(1) }
     }
 
+    /// `rate` bytes a second with at most `burst` at once; [`Limit::of_bytes`] charges it.
+    ///
+    /// The interval is that of 1024 bytes: exact to 1 % up to 100 Gbit/s.
+    #[must_use]
+    pub const fn bytes_per_second(rate: u64, burst: u64) -> Self {
+        if rate == 0 {
+            return Self::NONE;
+        }
+        let interval = match 1_024_000_000_000 / rate {
+            0 => 1,
+            ns => ns,
+        };
+        Self { interval, tolerance: (burst >> 10) * interval }
+    }
+
+    /// The same bucket for a packet of that length: its one token is that many bytes.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_bytes(self, length: u16) -> Self {
+        Self { interval: (self.interval * length as u64) >> 10, tolerance: self.tolerance }
+    }
+
+    /// Whether a token lasts for 100 ms or longer: 10/s.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_slow(&self) -> bool {
+        self.interval >= 100_000_000
+    }
+
     /// Whether there is a limit at all.
     #[must_use]
     #[inline(always)]
@@ -119,6 +148,18 @@ pub struct Service {
     pub per_source: Limit,
     /// SYNs per source.
     pub per_source_syn: Limit,
+    /// Bytes per source.
+    pub per_source_bytes: Limit,
+    /// New UDP flows per source.
+    pub per_source_flows: Limit,
+    /// Packets per source prefix (IPv4 /24, IPv6 /48).
+    pub per_prefix: Limit,
+    /// Packets of all sources that are not proven.
+    pub total: Limit,
+    /// Bytes of all sources that are not proven.
+    pub total_bytes: Limit,
+    /// New UDP flows of all sources.
+    pub flows: Limit,
     /// Lowest TTL or hop limit that is taken (GTSM, RFC 5082): 255 means a neighbour.
     pub ttl_min: u32,
     /// Reserved, 0.
@@ -135,9 +176,26 @@ impl Service {
         hold: 0,
         per_source: Limit::NONE,
         per_source_syn: Limit::NONE,
+        per_source_bytes: Limit::NONE,
+        per_source_flows: Limit::NONE,
+        per_prefix: Limit::NONE,
+        total: Limit::NONE,
+        total_bytes: Limit::NONE,
+        flows: Limit::NONE,
         ttl_min: 0,
         reserved: 0,
     };
+
+    /// Whether it has any limit that [`crate::stages::limit::more`] looks at.
+    #[must_use]
+    pub const fn has_more_limits(&self) -> bool {
+        self.per_source_bytes.is_some()
+            || self.per_source_flows.is_some()
+            || self.per_prefix.is_some()
+            || self.total.is_some()
+            || self.total_bytes.is_some()
+            || self.flows.is_some()
+    }
 }
 
 /// Flags of [`Config`].
@@ -166,6 +224,8 @@ pub mod flags {
     pub const DIRECTED_BROADCAST: u32 = 1 << 21;
     /// Sources without a route back are dropped.
     pub const REVERSE_PATH: u32 = 1 << 22;
+    /// Some service, or the host, has limits besides those per source.
+    pub const MORE_LIMITS: u32 = 1 << 24;
     /// Sources whose route back leads out of another interface, too.
     pub const REVERSE_PATH_STRICT: u32 = 1 << 23;
 }
@@ -290,6 +350,10 @@ pub struct Config {
     pub in_flight: u64,
     /// UDP to ports that nobody listens on.
     pub closed_ports: Limit,
+    /// Packets of all sources that are not proven, to whatever they are for.
+    pub host_packets: Limit,
+    /// As above, bytes.
+    pub host_bytes: Limit,
     /// How long after a datagram was sent its replies are awaited, nanoseconds.
     pub reply_window: u64,
     /// Prefixes behind this host.
@@ -300,7 +364,7 @@ pub struct Config {
     pub protected_service: [u8; MAX_PROTECTED],
     /// Connected prefixes that are exempt from the bogon check.
     pub connected: [Prefix; MAX_CONNECTED],
-    /// Services, from index 1.
+    /// Services, from index 1; 0 is the rest of the host, of which only the limits count.
     pub services: [Service; MAX_SERVICES],
 }
 
@@ -337,6 +401,8 @@ impl Config {
         proven: 0,
         in_flight: 0,
         closed_ports: Limit::NONE,
+        host_packets: Limit::NONE,
+        host_bytes: Limit::NONE,
         reply_window: 0,
         own: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_OWN],
         protected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_PROTECTED],
@@ -409,12 +475,12 @@ pub const fn summary_bit_v6(first_32: u32) -> u16 {
 
 const _: () = {
     assert!(size_of::<Limit>() == 16);
-    assert!(size_of::<Service>() == 88);
+    assert!(size_of::<Service>() == 184);
     assert!(size_of::<LocalTcp>() == 16);
     assert!(size_of::<Prefix>() == 32);
-    let limits = 8 * 16 + 4 * 8;
+    let limits = 10 * 16 + 4 * 8;
     let prefixes = 32 * (MAX_CONNECTED + MAX_OWN) + 33 * MAX_PROTECTED;
-    assert!(size_of::<Config>() == 32 + 4 * TABLES + 16 + 16 + limits + prefixes + 88 * MAX_SERVICES);
+    assert!(size_of::<Config>() == 32 + 4 * TABLES + 16 + 16 + limits + prefixes + 184 * MAX_SERVICES);
 };
 
 #[cfg(test)]

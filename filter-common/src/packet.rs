@@ -116,6 +116,8 @@ pub struct Packet {
     pub ports: Transport,
     /// TCP's own fields; zero for other protocols.
     pub tcp: Segment,
+    /// Bytes of the whole IP packet.
+    pub length: u16,
     /// Offset of the IP header from the frame's start, bytes: 14, 18 or 22.
     pub l3: u16,
     /// Offset of the transport header, bytes.
@@ -143,6 +145,7 @@ impl Packet {
         destination: Address([0; 4]),
         ports: Transport { source: 0, destination: 0 },
         tcp: Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 },
+        length: 0,
         l3: 0,
         l4: 0,
         is_v6: false,
@@ -238,6 +241,7 @@ fn ipv4(cursor: &mut Cursor<'_>, l3: u16, packet: &mut Packet) -> Parsed<()> {
     let bits = u16::from_be(header.fragment);
     packet.source = Address::from_v4(header.source);
     packet.destination = Address::from_v4(header.destination);
+    packet.length = total;
     packet.l4 = l3 + header_length;
     packet.is_v6 = false;
     packet.ttl = header.ttl;
@@ -280,6 +284,7 @@ fn ipv6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, l3: u16, packet: &mut Pack
     } else {
         Chain { next: header.next_header, length: 0, fragment: Fragment::No }
     };
+    packet.length = (size_of::<Ipv6>() as u16).saturating_add(length);
     packet.l4 = l4 + skipped;
     transport(cursor, &Payload { protocol, fragment, length: length - skipped, is_v6: true }, packet)
 }

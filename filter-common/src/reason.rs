@@ -138,6 +138,13 @@ reasons! {
     107 EgressForged Drop "egress_forged" "Leaving the host with a source that is neither its own nor of a network behind it (BCP 38).";
     108 EgressLand Drop "egress_land" "Leaving the host with one address as source and destination.";
     109 EgressGroup Drop "egress_group" "Leaving the host with a multicast or broadcast source.";
+
+    112 PrefixRate Drop "prefix_rate" "Over the service's packet rate per source prefix (IPv4 /24, IPv6 /48).";
+    113 ServiceRate Drop "service_rate" "Over the service's packet rate, from a source that is not proven.";
+    114 SourceByteRate Drop "source_byte_rate" "Over the service's byte rate per source.";
+    115 ServiceByteRate Drop "service_byte_rate" "Over the service's byte rate, from a source that is not proven.";
+    116 FlowRate Drop "flow_rate" "A new UDP flow, over the service's rate of these.";
+    117 HostRate Drop "host_rate" "Over the whole host's rate, from a source that is not proven.";
 }
 
 /// Reserved numbers: the stride of the counters.

@@ -24,6 +24,8 @@ pub enum Table {
     Proven = 3,
     /// UDP tuples that this host has sent to a moment ago.
     Queries = 4,
+    /// UDP flows that come in.
+    Flows = 5,
 }
 
 /// Buckets of the whole host.
@@ -36,13 +38,17 @@ pub enum Total {
     UnknownAcks = 1,
     /// UDP to ports that nobody listens on.
     ClosedPorts = 2,
+    /// Packets of unproven sources.
+    HostPackets = 3,
+    /// Bytes of unproven sources.
+    HostBytes = 4,
 }
 
 /// One segment in so many is looked up while nothing is armed.
 pub const SAMPLE: u64 = 64;
 
 /// Entries of the map `TOTAL`.
-pub const TOTALS: usize = 3;
+pub const TOTALS: usize = 5;
 
 /// Which way leads back to a packet's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +115,9 @@ pub trait State {
 
     /// The line of `table` at `index`, which is below the table's number of lines.
     fn line(&self, table: Table, index: u32) -> Option<&Line>;
+
+    /// What [`crate::stages::limit::more`] says.
+    fn more_limits(&self, packet: &Packet, service: u32) -> u32;
 
     /// Takes a token from the bucket of a source; the words are its key.
     fn take(&self, words: [u64; 2], limit: Limit, now: u64) -> bool;

@@ -18,7 +18,7 @@ use crate::{
     options::{self, TcpOptions},
     packet::{Address, Packet},
     stages::{
-        limit::take_from,
+        limit::{more, take_from},
         proven::{mark_in, marked_in},
     },
     state::{Route, SAMPLE, Socket, State, TOTALS, Table, Total},
@@ -204,6 +204,10 @@ impl State for World {
 
     fn line(&self, table: Table, index: u32) -> Option<&Line> {
         self.tables[table as usize].get(index as usize)
+    }
+
+    fn more_limits(&self, packet: &Packet, service: u32) -> u32 {
+        more(packet, service, self)
     }
 
     fn take(&self, words: [u64; 2], limit: Limit, now: u64) -> bool {

@@ -168,7 +168,13 @@ impl<C: Bounds> State for Kernel<C> {
             Table::Recent => maps::RECENT.get(index),
             Table::Proven => maps::PROVEN.get(index),
             Table::Queries => maps::QUERIES.get(index),
+            Table::Flows => maps::FLOWS.get(index),
         }
+    }
+
+    #[inline(always)]
+    fn more_limits(&self, packet: &Packet, service: u32) -> u32 {
+        more_limits(packet, service)
     }
 
     #[inline(always)]
@@ -207,7 +213,7 @@ impl<C: Bounds> State for Kernel<C> {
         let Some(word) = maps::TOTAL.get(total as u32) else { return true };
         match total {
             Total::Replies => take_in_batches(word, limit, now),
-            Total::UnknownAcks | Total::ClosedPorts => charge(word, limit, now),
+            _ => charge(word, limit, now),
         }
     }
 
@@ -242,6 +248,17 @@ extern "C" fn take_token(first: u64, second: u64, interval: u64, tolerance: u64,
     limit::take_from(&Kernel::new(NoContext), [first, second], Limit { interval, tolerance }, now) as i32
 }
 
+/// As above; nearly all configurations have none of them.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn more_limits(packet: *const Packet, service: u32) -> u32 {
+    if packet.is_null() {
+        return 0;
+    }
+    // SAFETY: checked for null; the verifier checks the size.
+    limit::more(unsafe { &*packet }, service, &Kernel::new(NoContext))
+}
+
 /// As above.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -264,6 +281,8 @@ const fn table_of(number: u32) -> Table {
         Table::Proven
     } else if number == Table::Queries as u32 {
         Table::Queries
+    } else if number == Table::Flows as u32 {
+        Table::Flows
     } else {
         Table::Recent
     }

@@ -38,6 +38,8 @@ pub(crate) static PROVEN: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static QUERIES: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
 #[btf_map]
+pub(crate) static FLOWS: Array<Line, MIN_LINES, MMAPABLE> = Array::new();
+#[btf_map]
 pub(crate) static HINTS: Array<Hints, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static ARMS: Array<Arm, MAX_SERVICES, MMAPABLE> = Array::new();

@@ -133,7 +133,7 @@ pub(crate) fn run(context: XdpContext) -> u32 {
     let bytes = (context.data_end() - context.data()) as u64;
     let kernel = Kernel::new(XdpContext::new(context.as_ptr().cast()));
     let frame = XdpFrame(context);
-    let exit = judge(&frame, &kernel);
+    let exit = judge(&frame);
     let plane = Plane::received(kernel.config().has(flags::OBSERVE));
     count(exit & 0xff, bytes, plane, &kernel);
     exit >> 8
@@ -141,31 +141,70 @@ pub(crate) fn run(context: XdpContext) -> u32 {
 
 /// The packet's meaning lies in a map, not on the stack, where the verifier would tell it apart for each way through.
 #[inline(always)]
-fn judge(frame: &XdpFrame, kernel: &Kernel<XdpContext>) -> u32 {
+fn judge(frame: &XdpFrame) -> u32 {
     let Some(packet) = maps::PACKET.get_ptr_mut(0) else { return xdp_action::XDP_DROP << 8 };
-    // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
-    let packet = unsafe { &mut *packet };
-    if let Break(reason) = packet::parse_into(frame, packet) {
-        return exit(reason, kernel);
+    let context = frame.0.ctx;
+    let early = xdp_early(context, packet);
+    if early != GOES_ON {
+        return early;
     }
-    match stages::early(packet, kernel) {
-        Break(reason) => exit(reason, kernel),
-        Continue(()) => xdp_late(frame.0.ctx, packet) as u32,
+    let admitted = xdp_admit(context, packet);
+    if admitted < GOES_ON {
+        return admitted;
+    }
+    xdp_converse(context, packet, admitted - GOES_ON)
+}
+
+/// No [`exit`]; what is above it is the number of a service.
+const GOES_ON: u32 = 1 << 16;
+
+/// Parses the packet into `packet`, and looks at nothing else.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_early(context: *mut xdp_md, packet: *mut Packet) -> u32 {
+    if context.is_null() || packet.is_null() {
+        return xdp_action::XDP_DROP;
+    }
+    let kernel = Kernel::new(XdpContext::new(context));
+    let frame = XdpFrame(XdpContext::new(context));
+    // SAFETY: checked for null; this CPU's own slot, and XDP programs don't nest on a CPU.
+    let packet = unsafe { &mut *packet };
+    if let Break(reason) = packet::parse_into(&frame, packet) {
+        return exit(reason, &kernel);
+    }
+    match stages::early(packet, &kernel) {
+        Break(reason) => exit(reason, &kernel),
+        Continue(()) => GOES_ON,
     }
 }
 
-/// What is asked of tables and sockets, verified once by itself and not again for each way through the parser.
+/// Asks tables who it is from and what it is for.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn xdp_late(context: *mut xdp_md, packet: *const Packet) -> i32 {
+extern "C" fn xdp_admit(context: *mut xdp_md, packet: *const Packet) -> u32 {
     if context.is_null() || packet.is_null() {
-        return xdp_action::XDP_DROP as i32;
+        return xdp_action::XDP_DROP;
+    }
+    let kernel = Kernel::new(XdpContext::new(context));
+    let frame = XdpFrame(XdpContext::new(context));
+    // SAFETY: checked for null; the verifier checks the size.
+    match stages::admit(&frame, unsafe { &*packet }, &kernel) {
+        Break(reason) => exit(reason, &kernel),
+        Continue(service) => GOES_ON + service,
+    }
+}
+
+/// Asks sockets and keys.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_converse(context: *mut xdp_md, packet: *const Packet, service: u32) -> u32 {
+    if context.is_null() || packet.is_null() {
+        return xdp_action::XDP_DROP;
     }
     let kernel = Kernel::new(XdpContext::new(context));
     let mut frame = XdpFrame(XdpContext::new(context));
     // SAFETY: checked for null; the verifier checks the size.
-    let packet = unsafe { &*packet };
-    exit(stages::late(&mut frame, packet, &kernel), &kernel) as i32
+    exit(stages::converse(&mut frame, unsafe { &*packet }, service, &kernel), &kernel)
 }
 
 /// A reason (bits 0 to 7) and what XDP does with it (from bit 8 on), as one number that a BPF function can return.

@@ -34,6 +34,7 @@ const EVERYTHING: u32 = flags::COOKIES
     | flags::REPLIES
     | flags::EGRESS_SOURCES
     | flags::OWN_SOURCES
+    | flags::MORE_LIMITS
     | flags::DIRECTED_BROADCAST
     | flags::REVERSE_PATH
     | flags::REVERSE_PATH_STRICT;

@@ -1,16 +1,17 @@
-//! Per-source limits: an IPv4 address or an IPv6 /64 gets its share of packets, and of SYNs apart.
+//! Limits: an IPv4 address or an IPv6 /64 gets its share of packets, SYNs and bytes, a prefix and a service theirs.
 
 use core::ops::ControlFlow::{Break, Continue};
 
-use super::{Verdict, service::Found};
+use super::{Verdict, proven, query, service::Found};
 use crate::{
     arm::Arm,
     bucket::{self, WAYS},
-    config::Limit,
+    config::{Limit, MAX_SERVICES, Service, flags, syn_mode},
     packet::Packet,
     reason::Reason,
     siphash::sip13,
     state::{State, Table, Total},
+    word::Word,
 };
 
 /// What a bucket counts; part of its key.
@@ -20,6 +21,9 @@ enum Kind {
     Packets = 0,
     Syns = 1,
     Proven = 2,
+    Bytes = 3,
+    Prefix = 4,
+    Flows = 5,
 }
 
 /// One look-up for each packet: a SYN is charged to the SYN limit if there is one, anything else to the
@@ -35,25 +39,134 @@ pub(super) fn check<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> V
     charge(packet, found, state)
 }
 
-/// Charges the packet to its source.
+/// Charges the packet to its source, and to whatever else has a limit.
 #[inline(always)]
 pub(super) fn charge<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
-    if !found.is_some() {
+    let Found { number, service } = found;
+    let more = state.config().has(flags::MORE_LIMITS);
+    if !found.is_some() && !more {
         return Continue(());
     }
-    let Found { number, service } = found;
-    let is_syn = packet.is_tcp() && packet.tcp.is_syn();
-    let (limit, kind, reason) = if is_syn && service.per_source_syn.is_some() {
+    let (limit, kind, reason) = if is_syn(packet) && service.per_source_syn.is_some() {
         (service.per_source_syn, Kind::Syns, Reason::SourceSynRate)
     } else {
         (service.per_source, Kind::Packets, Reason::SourceRate)
     };
-    if take(packet, state, kind, number, limit) { Continue(()) } else { Break(reason) }
+    if !take(packet, state, kind, number, limit) {
+        return Break(reason);
+    }
+    if more { over(state.more_limits(packet, number)) } else { Continue(()) }
+}
+
+#[inline(always)]
+const fn is_syn(packet: &Packet) -> bool {
+    packet.is_tcp() && packet.tcp.is_syn()
+}
+
+/// What [`more`] said.
+#[inline(always)]
+const fn over(reason: u32) -> Verdict {
+    const PREFIX: u32 = Reason::PrefixRate as u32;
+    const SOURCE_BYTES: u32 = Reason::SourceByteRate as u32;
+    const SERVICE: u32 = Reason::ServiceRate as u32;
+    const SERVICE_BYTES: u32 = Reason::ServiceByteRate as u32;
+    const FLOWS: u32 = Reason::FlowRate as u32;
+    match reason {
+        0 => Continue(()),
+        PREFIX => Break(Reason::PrefixRate),
+        SOURCE_BYTES => Break(Reason::SourceByteRate),
+        SERVICE => Break(Reason::ServiceRate),
+        SERVICE_BYTES => Break(Reason::ServiceByteRate),
+        FLOWS => Break(Reason::FlowRate),
+        _ => Break(Reason::HostRate),
+    }
+}
+
+/// Limits besides packets and SYNs per source: 0, or the number of the reason that speaks against the packet.
+///
+/// The narrow ones first: what a source has too much of is not charged to the service. Totals don't count against
+/// sources that have shown that they can receive, and not against SYNs that a ladder answers: a flood of forged sources
+/// uses up a total, and must not take them along.
+#[inline(always)]
+pub fn more<S: State>(packet: &Packet, number: u32, state: &S) -> u32 {
+    let number = number as usize & (MAX_SERVICES - 1);
+    let service = &state.config().services[number];
+    match narrow(packet, number as u32, service, state) {
+        Break(reason) => reason as u32,
+        Continue(()) => match wide(packet, number as u32, service, state) {
+            Break(reason) => reason as u32,
+            Continue(()) => 0,
+        },
+    }
+}
+
+#[inline(always)]
+fn narrow<S: State>(packet: &Packet, number: u32, service: &Service, state: &S) -> Verdict {
+    let bytes = service.per_source_bytes;
+    let words = source_words(packet, Kind::Bytes, number, bytes.is_slow());
+    if bytes.is_some() && !state.take(words, bytes.of_bytes(packet.length), state.now()) {
+        return Break(Reason::SourceByteRate);
+    }
+    let prefix = service.per_prefix;
+    let words = [prefix_of(packet), words_of(packet, Kind::Prefix, number, prefix.is_slow())];
+    if prefix.is_some() && !state.take(words, prefix, state.now()) {
+        return Break(Reason::PrefixRate);
+    }
+    Continue(())
+}
+
+#[inline(always)]
+fn wide<S: State>(packet: &Packet, number: u32, service: &Service, state: &S) -> Verdict {
+    let Some(arm) = state.arm(number) else { return Continue(()) };
+    if packet.is_udp() && (service.flows.is_some() || service.per_source_flows.is_some()) {
+        flow(packet, number, service, arm, state)?;
+    }
+    if is_syn(packet) && service.syn_mode != syn_mode::OFF {
+        return Continue(());
+    }
+    let (config, now) = (state.config(), state.now());
+    let within = |bucket: &Word, limit: Limit| !limit.is_some() || bucket::charge(bucket, limit, now);
+    let host = |total, limit: Limit| !limit.is_some() || state.take_total(total, limit, now);
+    let over = if !within(&arm.packets, service.total) {
+        Reason::ServiceRate
+    } else if !within(&arm.bytes, service.total_bytes.of_bytes(packet.length)) {
+        Reason::ServiceByteRate
+    } else if !host(Total::HostPackets, config.host_packets)
+        || !host(Total::HostBytes, config.host_bytes.of_bytes(packet.length))
+    {
+        Reason::HostRate
+    } else {
+        return Continue(());
+    };
+    if proven::left(packet, state) != 0 { Continue(()) } else { Break(over) }
+}
+
+/// A flow of one packet is forgotten soon: strangers can't push out flows that go on.
+const NEW_FLOW_NS: u64 = 2_000_000_000;
+/// How long a flow that goes on is known after its last packet (RFC 4787 4.3 asks NATs for two minutes).
+const FLOW_NS: u64 = 120_000_000_000;
+
+/// The first packet of a flow needs a token, the others none.
+#[inline(always)]
+fn flow<S: State>(packet: &Packet, number: u32, service: &Service, arm: &Arm, state: &S) -> Verdict {
+    let (hash, now) = (query::incoming(packet, state), state.now());
+    let left = state.marked(Table::Flows, hash, now);
+    if left == 0 {
+        if !take(packet, state, Kind::Flows, number, service.per_source_flows)
+            || (service.flows.is_some() && !bucket::charge(&arm.flows, service.flows, now))
+        {
+            return Break(Reason::FlowRate);
+        }
+        state.mark(Table::Flows, hash, now + NEW_FLOW_NS);
+    } else if left < FLOW_NS / 2 {
+        state.mark(Table::Flows, hash, now + FLOW_NS);
+    }
+    Continue(())
 }
 
 /// SYNs of a source that has answered a challenge: it is real, so it can flood; and all of them together.
 #[inline(always)]
-pub(super) fn proven<S: State>(packet: &Packet, found: Found<'_>, arm: &Arm, state: &S) -> Reason {
+pub(super) fn syn_of_proven<S: State>(packet: &Packet, found: Found<'_>, arm: &Arm, state: &S) -> Reason {
     if !take(packet, state, Kind::Proven, found.number, state.config().proven_syns) {
         return Reason::SourceSynRate;
     }
@@ -78,7 +191,7 @@ pub(super) fn reply<S: State>(packet: &Packet, state: &S) -> Verdict {
 
 #[inline(always)]
 fn take<S: State>(packet: &Packet, state: &S, kind: Kind, service: u32, limit: Limit) -> bool {
-    !limit.is_some() || state.take(source_words(packet, kind, service), limit, state.now())
+    !limit.is_some() || state.take(source_words(packet, kind, service, limit.is_slow()), limit, state.now())
 }
 
 /// Takes a token from the bucket of those words: what [`State::take`] does.
@@ -86,7 +199,8 @@ fn take<S: State>(packet: &Packet, state: &S, kind: Kind, service: u32, limit: L
 pub fn take_from<S: State>(state: &S, words: [u64; 2], limit: Limit, now: u64) -> bool {
     let config = state.config();
     let hash = sip13(config.seed, words);
-    let (index, tag) = bucket::place_of_limit(hash, config.lines[Table::Sources as usize], limit);
+    let (index, tag) =
+        bucket::place_of_limit(hash, config.lines[Table::Sources as usize], words[1] >> SLOW != 0);
     match state.line(Table::Sources, index) {
         Some(line) => bucket::take(line, tag, limit, now),
         None => true,
@@ -95,8 +209,26 @@ pub fn take_from<S: State>(state: &S, words: [u64; 2], limit: Limit, now: u64) -
 
 /// The source as a bucket knows it, IPv4 address or IPv6 /64, and what is counted.
 #[inline(always)]
-fn source_words(packet: &Packet, kind: Kind, service: u32) -> [u64; 2] {
-    [packet.source_network(), (service as u64) << 32 | (kind as u64) << 40 | (packet.is_v6 as u64) << 48]
+fn source_words(packet: &Packet, kind: Kind, service: u32, slow: bool) -> [u64; 2] {
+    [packet.source_network(), words_of(packet, kind, service, slow)]
+}
+
+/// Bit of a key's second word: the limit is slow.
+const SLOW: u32 = 63;
+
+#[inline(always)]
+fn words_of(packet: &Packet, kind: Kind, service: u32, slow: bool) -> u64 {
+    (service as u64) << 32 | (kind as u64) << 40 | (packet.is_v6 as u64) << 48 | (slow as u64) << SLOW
+}
+
+/// The source's /24 or /48; the last two bytes of the latter are free: they tell the family.
+#[inline(always)]
+const fn prefix_of(packet: &Packet) -> u64 {
+    if packet.is_v6 {
+        packet.source.words()[0] & 0xffff_ffff_ffff_0000_u64.to_be() | 1 << 63
+    } else {
+        (packet.source.v4() & 0xffff_ff00_u32.to_be()) as u64
+    }
 }
 
 /// Takes a token from the bucket of the source's /24 or /48.
@@ -109,12 +241,7 @@ fn take_of_prefix<S: State>(packet: &Packet, state: &S, limit: Limit) -> bool {
         return true;
     }
     let config = state.config();
-    let prefix = if packet.is_v6 {
-        // The last two bytes of the mask are free: the family.
-        packet.source.words()[0] & 0xffff_ffff_ffff_0000_u64.to_be() | 1 << 63
-    } else {
-        (packet.source.v4() & 0xffff_ff00_u32.to_be()) as u64
-    };
+    let prefix = prefix_of(packet);
     let hash = sip13(config.seed, [prefix]);
     let (index, tag) = bucket::place(hash, config.lines[Table::Replies as usize]);
     match state.line(Table::Replies, index) {

@@ -37,13 +37,15 @@ pub type Verdict = ControlFlow<Reason>;
 /// In observe mode the reason is what would have happened, and the frame is untouched.
 #[inline(always)]
 pub fn decide<F: Frame, S: State>(frame: &mut F, state: &S) -> Reason {
-    let packet = match parse(frame) {
-        Break(reason) => return reason,
-        Continue(packet) => packet,
+    let fate = || -> ControlFlow<Reason, (Packet, u32)> {
+        let packet = parse(frame)?;
+        early(&packet, state)?;
+        let service = admit(frame, &packet, state)?;
+        Continue((packet, service))
     };
-    match early(&packet, state) {
+    match fate() {
         Break(reason) => reason,
-        Continue(()) => late(frame, &packet, state),
+        Continue((packet, service)) => converse(frame, &packet, service, state),
     }
 }
 
@@ -57,24 +59,36 @@ pub fn early<S: State>(packet: &Packet, state: &S) -> Verdict {
     fragment::check(packet)
 }
 
-/// What asks tables, sockets and clocks, for a packet that [`early`] let through.
+/// Who it is from, what it is for, and whether that is within limits; the number of its service.
 ///
-/// A function of its own to the kernel's verifier, which would otherwise follow each way through the parser to the end.
+/// A function of its own to the kernel's verifier, as are [`early`] and [`converse`]: it would follow each way through one of
+/// them to the end of the next, and add up their stacks.
 #[inline(always)]
-pub fn late<F: Frame, S: State>(frame: &mut F, packet: &Packet, state: &S) -> Reason {
-    match policies(frame, packet, state) {
+pub fn admit<F: Frame, S: State>(frame: &F, packet: &Packet, state: &S) -> ControlFlow<Reason, u32> {
+    own::check(packet, state)?;
+    let service = service::find(packet, state);
+    gtsm::check(packet, service)?;
+    udp::check(frame, packet, service, state)?;
+    limit::check(packet, service, state)?;
+    Continue(service.number)
+}
+
+/// TCP's handshakes and connections, for a packet that [`admit`] let through to that service.
+#[inline(always)]
+pub fn converse<F: Frame, S: State>(frame: &mut F, packet: &Packet, service: u32, state: &S) -> Reason {
+    match conversation(frame, packet, service::numbered(service, state), state) {
         Break(reason) => reason,
         Continue(()) => Reason::Pass,
     }
 }
 
 #[inline(always)]
-fn policies<F: Frame, S: State>(frame: &mut F, packet: &Packet, state: &S) -> Verdict {
-    own::check(packet, state)?;
-    let service = service::find(packet, state);
-    gtsm::check(packet, service)?;
-    udp::check(frame, packet, service, state)?;
-    limit::check(packet, service, state)?;
+fn conversation<F: Frame, S: State>(
+    frame: &mut F,
+    packet: &Packet,
+    service: service::Found<'_>,
+    state: &S,
+) -> Verdict {
     syn::check(frame, packet, service, state)?;
     segment::check(frame, packet, service, state)
 }
@@ -86,6 +100,8 @@ pub fn action<S: State>(reason: Reason, state: &S) -> Action {
     if state.config().has(flags::OBSERVE) { Action::Pass } else { reason.action() }
 }
 
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -30,6 +30,12 @@ pub(super) fn is_reply<S: State>(packet: &Packet, state: &S) -> bool {
     state.marked(Table::Queries, hash(packet, Way::In, state), state.now()) != 0
 }
 
+/// The hash of a received datagram's tuple.
+#[inline(always)]
+pub(super) fn incoming<S: State>(packet: &Packet, state: &S) -> u64 {
+    hash(packet, Way::In, state)
+}
+
 /// Which side of a packet is this host's.
 #[derive(Clone, Copy)]
 enum Way {

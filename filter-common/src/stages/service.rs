@@ -27,7 +27,13 @@ impl Found<'_> {
 /// The service of the destination port; none for other protocols and ports.
 #[inline(always)]
 pub(super) fn find<'a, S: State>(packet: &Packet, state: &'a S) -> Found<'a> {
-    let number = number(packet, state) as usize & (MAX_SERVICES - 1);
+    numbered(number(packet, state).into(), state)
+}
+
+/// The service of that number.
+#[inline(always)]
+pub(super) fn numbered<S: State>(number: u32, state: &S) -> Found<'_> {
+    let number = number as usize & (MAX_SERVICES - 1);
     Found { number: number as u32, service: &state.config().services[number] }
 }
 

@@ -109,7 +109,7 @@ fn rung<'a, S: State>(
     match state.keys() {
         Some(keys) if keys.issuing(state.now()) => {
             if proven::left(packet, state) != 0 {
-                Break(limit::proven(packet, found, arm, state))
+                Break(limit::syn_of_proven(packet, found, arm, state))
             } else {
                 Continue(Rung::Challenge(keys))
             }

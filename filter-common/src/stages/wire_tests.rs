@@ -89,7 +89,7 @@ fn closed_ports_have_a_budget_and_sockets_none() {
     world.udp_sockets.insert(5000);
     let closed = |port| received(&world, (CLIENT, 40_000), (SERVER, port));
     assert_eq!(
-        [closed(9), closed(9), closed(9), closed(9)].map(|reason| reason.label())[2..],
+        [closed(9), closed(9), closed(9), closed(9)].map(Reason::label)[2..],
         ["no_listener", "udp_closed_port"]
     );
     for _ in 0..10 {

@@ -9,8 +9,8 @@ use toml::Spanned;
 use super::{
     rule::{section, table, tables},
     value::{
-        PortRange, Rate, choice, duration, interface_name, listen, log_filter, name, number, path,
-        port_range, power_of_two, prefix, rate,
+        ByteRate, PortRange, Rate, byte_rate, choice, duration, interface_name, listen, log_filter, name,
+        number, path, port_range, power_of_two, prefix, rate,
     },
 };
 use crate::dataplane::plan::{Attach, Ingress};
@@ -152,6 +152,8 @@ section! {
         interface: Vec<Interface> = tables::<Interface>();
         /// What this host serves, and how it is protected; at most 63.
         service: Vec<Service> = tables::<Service>();
+        /// Limits beside those of services.
+        host: HostLimits = table::<HostLimits>();
         /// SYN cookies.
         cookie: Cookie = table::<Cookie>();
         /// Challenges.
@@ -249,7 +251,7 @@ section! {
         ttl_security: Spanned<u32> = number(0..=254).or("0");
         /// SYN-flood defence.
         syn: Syn = table::<Syn>();
-        /// Limits for each source: an IPv4 address or an IPv6 /64.
+        /// Limits. A source is an IPv4 address or an IPv6 /64.
         rate: Rates = table::<Rates>();
     }
 }
@@ -290,6 +292,34 @@ section! {
         /// SYNs. With `syn = cookie` a SYN costs next to nothing, and whoever forges a client's address uses up its
         /// share: leave it off unless that is what you want.
         per_source_syn: Spanned<Option<Rate>> = rate().or("off");
+        /// Bytes of IP packets.
+        per_source_bytes: Spanned<Option<ByteRate>> = byte_rate().or("off");
+        /// New UDP flows: tuples that have sent nothing for two minutes, or only one packet more than two seconds ago.
+        per_source_flows: Spanned<Option<Rate>> = rate().or("off");
+        /// Packets of each IPv4 /24 or IPv6 /48: for networks whose hosts flood together (carpets, botnets of one
+        /// provider).
+        per_prefix: Spanned<Option<Rate>> = rate().or("off");
+        /// Packets of all sources together, except for those that have answered a challenge, and for SYNs if `syn.mode`
+        /// does something about them. A flood of forged sources uses it up, and other clients with it: prefer `flows`.
+        total: Spanned<Option<Rate>> = rate().or("off");
+        /// As `total`, bytes.
+        total_bytes: Spanned<Option<ByteRate>> = byte_rate().or("off");
+        /// New UDP flows of all sources together. Flows that go on are not counted: forged sources, which are new with each
+        /// packet, are kept out and known clients lose nothing.
+        flows: Spanned<Option<Rate>> = rate().or("off");
+    }
+}
+
+section! {
+    /// `[host]`: limits for what is for no service, and for everything
+    HostLimits {
+        /// Packets to the whole host, services included, except for sources that have answered a challenge, and for SYNs to
+        /// services that do something about them. For hosts whose CPU can't take more.
+        total: Spanned<Option<Rate>> = rate().or("off");
+        /// As `total`, bytes.
+        total_bytes: Spanned<Option<ByteRate>> = byte_rate().or("off");
+        /// Limits for packets to no service: other ports and protocols.
+        rate: Rates = table::<Rates>();
     }
 }
 
@@ -426,6 +456,8 @@ section! {
         proven: Spanned<u32> = power_of_two(1024..=67_108_864).or("262144");
         /// UDP tuples that this host awaits replies for.
         queries: Spanned<u32> = power_of_two(1024..=67_108_864).or("262144");
+        /// UDP flows that come in, for `rate.flows` and `rate.per_source_flows`.
+        flows: Spanned<u32> = power_of_two(1024..=67_108_864).or("262144");
         /// This host's own addresses and its networks' broadcast addresses.
         local_addresses: Spanned<u32> = number(16..=65536).or("1024");
         /// Management prefixes.

@@ -11,11 +11,11 @@ use std::{
 
 pub use self::{
     net::{PortRange, Protocol},
-    rate::Rate,
+    rate::{ByteRate, Rate},
 };
 pub(super) use self::{
     net::{listen, port_range, prefix},
-    rate::rate,
+    rate::{byte_rate, rate},
     time::duration,
 };
 use super::rule::{Complaint, Leaf, integer, suggest, text};

@@ -74,6 +74,7 @@ fn lines(schema: &Schema) -> Result<[u32; TABLES]> {
         (Table::Recent, name::RECENT),
         (Table::Proven, name::PROVEN),
         (Table::Queries, name::QUERIES),
+        (Table::Flows, name::FLOWS),
     ] {
         lines[table as usize] = schema.get(name)?.entries;
     }

@@ -100,6 +100,7 @@ pub struct Dataplane {
     recent: Table,
     proven: Table,
     queries: Table,
+    flows: Table,
     arms: Arms,
     notes: Vec<String>,
 }
@@ -139,6 +140,7 @@ impl Dataplane {
             recent: Table::open(&pins.map(name::RECENT))?,
             proven: Table::open(&pins.map(name::PROVEN))?,
             queries: Table::open(&pins.map(name::QUERIES))?,
+            flows: Table::open(&pins.map(name::FLOWS))?,
             arms: Arms::open(&pins.map(name::ARMS))?,
             pins,
             notes: Vec::new(),
@@ -219,7 +221,7 @@ impl Dataplane {
     }
 
     /// How full each table is, by map name.
-    pub fn fill(&self) -> Result<[(&'static str, Fill); 5]> {
+    pub fn fill(&self) -> Result<[(&'static str, Fill); 6]> {
         let now = monotonic()?;
         Ok([
             (name::SOURCES, self.sources.fill(now)),
@@ -227,6 +229,7 @@ impl Dataplane {
             (name::RECENT, self.recent.fill(now)),
             (name::PROVEN, self.proven.fill(now)),
             (name::QUERIES, self.queries.fill(now)),
+            (name::FLOWS, self.flows.fill(now)),
         ])
     }
 

@@ -61,6 +61,8 @@ pub struct Tables {
     pub proven: u32,
     /// UDP tuples that replies are awaited for (a power of two).
     pub queries: u32,
+    /// UDP flows that come in (a power of two).
+    pub flows: u32,
     /// Own addresses.
     pub local: u32,
     /// Management prefixes.

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{plan::Tables, slots};
 
 /// Maps that outlive programs.
-pub(super) const STATE: [&str; 15] = [
+pub(super) const STATE: [&str; 16] = [
     name::COUNTERS,
     name::HANDOVERS,
     name::SOURCES,
@@ -22,6 +22,7 @@ pub(super) const STATE: [&str; 15] = [
     name::RECENT,
     name::PROVEN,
     name::QUERIES,
+    name::FLOWS,
     name::HINTS,
     name::ARMS,
     name::SAMPLED,
@@ -87,6 +88,7 @@ impl Schema {
             (name::RECENT, lines(tables.recent)?),
             (name::PROVEN, lines(tables.proven)?),
             (name::QUERIES, lines(tables.queries)?),
+            (name::FLOWS, lines(tables.flows)?),
             (name::LOCAL, tables.local.max(1)),
             (name::MANAGEMENT, tables.management.max(1)),
         ];

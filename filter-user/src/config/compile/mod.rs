@@ -17,8 +17,10 @@ use ipnet::IpNet;
 use super::{
     diagnostic::{Diagnostic, Problems},
     host::{Host, Link},
-    schema::{HandOver, Interface, Mode, Service, Settings, Stray, Strays, SynData, SynMode},
-    value::{Protocol, Rate},
+    schema::{
+        HandOver, HostLimits, Interface, Mode, Rates, Service, Settings, Stray, Strays, SynData, SynMode,
+    },
+    value::{ByteRate, Protocol, Rate},
 };
 use crate::dataplane::plan::{InterfacePlan, Plan, Tables};
 
@@ -70,6 +72,7 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     for (slot, service) in config.services.iter_mut().skip(1).zip(&settings.service) {
         *slot = policy(service);
     }
+    host_limits(&mut config, &settings.host);
     config
 }
 
@@ -138,13 +141,44 @@ fn policy(service: &Service) -> config::Service {
         on: bursting(*service.syn.on.as_ref()),
         off: within_a_second(*service.syn.off.as_ref()),
         hold: nanoseconds(*service.syn.hold.as_ref()),
-        per_source: limit(*service.rate.per_source.as_ref()),
-        per_source_syn: limit(*service.rate.per_source_syn.as_ref()),
         ttl_min: match *service.ttl_security.as_ref() {
             0 => 0,
             hops => 256 - hops,
         },
         reserved: 0,
+        ..limits(&service.rate)
+    }
+}
+
+/// A policy of nothing but limits.
+fn limits(rates: &Rates) -> config::Service {
+    let bytes = |rate: &Option<ByteRate>| rate.map_or(Limit::NONE, ByteRate::limit);
+    config::Service {
+        per_source: limit(*rates.per_source.as_ref()),
+        per_source_syn: limit(*rates.per_source_syn.as_ref()),
+        per_source_bytes: bytes(rates.per_source_bytes.as_ref()),
+        per_source_flows: limit(*rates.per_source_flows.as_ref()),
+        per_prefix: limit(*rates.per_prefix.as_ref()),
+        total: limit(*rates.total.as_ref()),
+        total_bytes: bytes(rates.total_bytes.as_ref()),
+        flows: limit(*rates.flows.as_ref()),
+        ..config::Service::NONE
+    }
+}
+
+/// Limits of the host, and whether anybody has any that cost more than a look at the source's bucket.
+fn host_limits(config: &mut Config, host: &HostLimits) {
+    config.services[0] = limits(&host.rate);
+    config.host_packets = limit(*host.total.as_ref());
+    config.host_bytes = host.total_bytes.as_ref().map_or(Limit::NONE, ByteRate::limit);
+    let rest = &config.services[0];
+    let any = config.host_packets.is_some()
+        || config.host_bytes.is_some()
+        || rest.per_source.is_some()
+        || rest.per_source_syn.is_some()
+        || config.services.iter().any(config::Service::has_more_limits);
+    if any {
+        config.flags |= config::flags::MORE_LIMITS;
     }
 }
 
@@ -265,6 +299,7 @@ fn tables(settings: &Settings) -> Tables {
         recent: *limits.recent.as_ref(),
         proven: *limits.proven.as_ref(),
         queries: *limits.queries.as_ref(),
+        flows: *limits.flows.as_ref(),
         local: *limits.local_addresses.as_ref(),
         management: *limits.management_prefixes.as_ref(),
     }

@@ -146,6 +146,28 @@ fn what_the_wire_brings_becomes_flags() {
 }
 
 #[test]
+fn limits_of_services_and_of_the_host() {
+    let config = |more: &str| compiled(more, &host()).0.unwrap().interfaces.remove(0).config;
+    assert!(!config(WEB).has(flags::MORE_LIMITS), "per source: packets and SYNs come for little");
+    let dns = |rate: &str| format!("[[service]]\nname = \"dns\"\nports = [\"udp/53\"]\nrate = {{ {rate} }}");
+    for rate in ["per_source_bytes", "total_bytes"] {
+        let compiled = config(&dns(&format!("{rate} = \"100Mbit/s burst 2MiB\"")));
+        let service = compiled.services[1];
+        let limit = if rate == "total_bytes" { service.total_bytes } else { service.per_source_bytes };
+        assert_eq!(limit, Limit { interval: 81_920, tolerance: 2048 * 81_920 }, "{rate}");
+        assert!(compiled.has(flags::MORE_LIMITS));
+    }
+    for rate in ["per_source_flows", "per_prefix", "total", "flows"] {
+        assert!(config(&dns(&format!("{rate} = \"10/s\""))).has(flags::MORE_LIMITS), "{rate}");
+    }
+    let rest = config("[host]\nrate = { per_source = \"5/s\" }");
+    assert_eq!(rest.services[0].per_source, Limit::per_second(5, 10));
+    assert!(rest.has(flags::MORE_LIMITS));
+    assert_eq!(config("[host]\ntotal = \"9000/s\"").host_packets, Limit::per_second(9000, 18_000));
+    assert_eq!(config("[host]\ntotal_bytes = \"1kB/s burst 64KiB\"").host_bytes.interval, 1_024_000_000);
+}
+
+#[test]
 fn gtsm_counts_hops() {
     for (hops, least) in [(0, 0), (1, 255), (3, 253), (254, 2)] {
         let more = format!("[[service]]\nname = \"bgp\"\nports = [\"tcp/179\"]\nttl_security = {hops}");

@@ -4,6 +4,88 @@ use filter_common::config::Limit;
 
 use super::{Complaint, Leaf, digits, text};
 
+/// `10MB/s burst 20MB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRate {
+    /// Bytes in each second.
+    pub bytes: u64,
+    /// Bytes at once.
+    pub burst: u64,
+}
+
+impl ByteRate {
+    /// The same in the data path's terms.
+    #[must_use]
+    pub const fn limit(self) -> Limit {
+        Limit::bytes_per_second(self.bytes, self.burst)
+    }
+}
+
+/// Units of bytes, and of bits as links are sold.
+const UNITS: &[(&str, u64, u64)] = &[
+    ("kbit", 1_000, 8),
+    ("Mbit", 1_000_000, 8),
+    ("Gbit", 1_000_000_000, 8),
+    ("kB", 1_000, 1),
+    ("MB", 1_000_000, 1),
+    ("GB", 1_000_000_000, 1),
+    ("KiB", 1 << 10, 1),
+    ("MiB", 1 << 20, 1),
+    ("GiB", 1 << 30, 1),
+    ("B", 1, 1),
+];
+
+const BYTES_HINT: &str =
+    "write bytes or bits per second: \"10MB/s\", \"100Mbit/s burst 4MiB\", or \"off\"; the smallest is 1kB/s";
+
+/// A rate of bytes with an optional burst, or "off".
+pub(in crate::config) fn byte_rate() -> Leaf<Option<ByteRate>> {
+    let accepts = "`\"10MB/s\"` or `\"100Mbit/s\"` (B, kB, MB, GB, KiB, MiB, GiB, kbit, Mbit, Gbit), optionally \
+                   ` burst 4MiB` (else a second's worth), or `\"off\"`";
+    text(accepts, |raw| if raw == "off" { Ok(None) } else { parse_byte_rate(raw).map(Some) })
+}
+
+fn parse_byte_rate(raw: &str) -> Result<ByteRate, Complaint> {
+    let bad = || Complaint::new(format!("{raw:?} is no rate of bytes"), BYTES_HINT);
+    let words: Vec<_> = raw.split_ascii_whitespace().take(4).collect();
+    let (rate, burst) = match words[..] {
+        [rate] => (rate, None),
+        [rate, "burst", burst] => (rate, Some(burst)),
+        _ => return Err(bad()),
+    };
+    let bytes = rate.strip_suffix("/s").and_then(size).ok_or_else(bad)?;
+    let burst = burst.map_or(Some(bytes), size).ok_or_else(bad)?;
+    if !(LEAST_BYTES..=MOST_BYTES).contains(&bytes) {
+        return Err(Complaint::new(format!("{raw:?} is not between 1kB/s and 100Gbit/s"), BYTES_HINT));
+    }
+    // A packet may be that large, and the clock ticks 100 times a second.
+    let least = (64 << 10).max(bytes / TICKS_PER_SECOND);
+    if burst < least {
+        let hint = format!(
+            "at least {least}B: the largest packet, and what the kernel's clock lets through in one tick"
+        );
+        return Err(Complaint::new(format!("a burst of {burst}B is too small for this rate"), hint));
+    }
+    if burst / bytes > REFILL_MAX_SECONDS {
+        return Err(Complaint::new("a burst that takes more than an hour to refill", BYTES_HINT));
+    }
+    Ok(ByteRate { bytes, burst })
+}
+
+/// Below it the data path's nanoseconds per KiB make no sense.
+const LEAST_BYTES: u64 = 1_000;
+/// 100 Gbit/s.
+const MOST_BYTES: u64 = 12_500_000_000;
+
+/// Bytes in words such as `10MB`.
+fn size(text: &str) -> Option<u64> {
+    let (_, number, factor, divisor) = UNITS
+        .iter()
+        .filter_map(|(unit, factor, divisor)| Some((unit, text.strip_suffix(unit)?, factor, divisor)))
+        .max_by_key(|(unit, ..)| unit.len())?;
+    Some(digits::<u64>(number)?.checked_mul(*factor)? / divisor)
+}
+
 /// `1000/s burst 2000`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
