@@ -139,36 +139,41 @@ pub(crate) fn run(context: XdpContext) -> u32 {
     exit >> 8
 }
 
-/// The packet's meaning lies in a map, not on the stack, where the verifier would tell it apart for each way through.
 #[inline(always)]
 fn judge(frame: &XdpFrame) -> u32 {
-    let Some(packet) = maps::PACKET.get_ptr_mut(0) else { return xdp_action::XDP_DROP << 8 };
     let context = frame.0.ctx;
-    let early = xdp_early(context, packet);
+    let early = xdp_early(context);
     if early != GOES_ON {
         return early;
     }
-    let admitted = xdp_admit(context, packet);
+    let admitted = xdp_admit(context);
     if admitted < GOES_ON {
         return admitted;
     }
-    xdp_converse(context, packet, admitted - GOES_ON)
+    xdp_converse(context, admitted - GOES_ON)
 }
 
 /// No [`exit`]; what is above it is the number of a service.
 const GOES_ON: u32 = 1 << 16;
 
-/// Parses the packet into `packet`, and looks at nothing else.
+/// What [`exit`] says if a map is not there, which can't be.
+const NOTHING: u32 = xdp_action::XDP_DROP << 8;
+
+/// The packet's meaning. It lies in a map: on the stack the verifier would tell it apart for each way through the parser,
+/// and a pointer that is handed on is no key of a map before Linux 6.9.
+#[inline(always)]
+fn packet() -> Option<&'static mut Packet> {
+    // SAFETY: this CPU's own slot; XDP programs don't nest on a CPU, and each part below holds it alone.
+    maps::PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
+}
+
+/// Parses the packet, and looks at nothing else.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn xdp_early(context: *mut xdp_md, packet: *mut Packet) -> u32 {
-    if context.is_null() || packet.is_null() {
-        return xdp_action::XDP_DROP;
-    }
+extern "C" fn xdp_early(context: *mut xdp_md) -> u32 {
+    let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
     let kernel = Kernel::new(XdpContext::new(context));
     let frame = XdpFrame(XdpContext::new(context));
-    // SAFETY: checked for null; this CPU's own slot, and XDP programs don't nest on a CPU.
-    let packet = unsafe { &mut *packet };
     if let Break(reason) = packet::parse_into(&frame, packet) {
         return exit(reason, &kernel);
     }
@@ -181,14 +186,10 @@ extern "C" fn xdp_early(context: *mut xdp_md, packet: *mut Packet) -> u32 {
 /// Asks tables who it is from and what it is for.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn xdp_admit(context: *mut xdp_md, packet: *const Packet) -> u32 {
-    if context.is_null() || packet.is_null() {
-        return xdp_action::XDP_DROP;
-    }
+extern "C" fn xdp_admit(context: *mut xdp_md) -> u32 {
+    let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
     let kernel = Kernel::new(XdpContext::new(context));
-    let frame = XdpFrame(XdpContext::new(context));
-    // SAFETY: checked for null; the verifier checks the size.
-    match stages::admit(&frame, unsafe { &*packet }, &kernel) {
+    match stages::admit(&XdpFrame(XdpContext::new(context)), packet, &kernel) {
         Break(reason) => exit(reason, &kernel),
         Continue(service) => GOES_ON + service,
     }
@@ -197,14 +198,11 @@ extern "C" fn xdp_admit(context: *mut xdp_md, packet: *const Packet) -> u32 {
 /// Asks sockets and keys.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn xdp_converse(context: *mut xdp_md, packet: *const Packet, service: u32) -> u32 {
-    if context.is_null() || packet.is_null() {
-        return xdp_action::XDP_DROP;
-    }
+extern "C" fn xdp_converse(context: *mut xdp_md, service: u32) -> u32 {
+    let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
     let kernel = Kernel::new(XdpContext::new(context));
     let mut frame = XdpFrame(XdpContext::new(context));
-    // SAFETY: checked for null; the verifier checks the size.
-    exit(stages::converse(&mut frame, unsafe { &*packet }, service, &kernel), &kernel)
+    exit(stages::converse(&mut frame, packet, service, &kernel), &kernel)
 }
 
 /// A reason (bits 0 to 7) and what XDP does with it (from bit 8 on), as one number that a BPF function can return.
