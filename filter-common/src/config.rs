@@ -4,7 +4,7 @@
 //! half of it. The verifier knows the values, so a stage that is off is not even compiled.
 //! Every struct is `repr(C)` without padding, valid for all-zero bytes.
 
-use crate::packet::Address;
+use crate::{packet::Address, wire};
 
 /// Tables of lines that there may be.
 pub const TABLES: usize = 8;
@@ -366,6 +366,8 @@ pub struct Config {
     pub connected: [Prefix; MAX_CONNECTED],
     /// Services, from index 1; 0 is the rest of the host, of which only the limits count.
     pub services: [Service; MAX_SERVICES],
+    /// Fragments, options, ICMP, other protocols.
+    pub wire: wire::Policy,
 }
 
 impl Config {
@@ -409,6 +411,7 @@ impl Config {
         protected_service: [0; MAX_PROTECTED],
         connected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_CONNECTED],
         services: [Service::NONE; MAX_SERVICES],
+        wire: wire::Policy::NONE,
     };
 
     /// Whether an address lies in a network behind this host.
@@ -480,7 +483,10 @@ const _: () = {
     assert!(size_of::<Prefix>() == 32);
     let limits = 10 * 16 + 4 * 8;
     let prefixes = 32 * (MAX_CONNECTED + MAX_OWN) + 33 * MAX_PROTECTED;
-    assert!(size_of::<Config>() == 32 + 4 * TABLES + 16 + 16 + limits + prefixes + 184 * MAX_SERVICES);
+    assert!(
+        size_of::<Config>()
+            == 32 + 4 * TABLES + 16 + 16 + limits + prefixes + 184 * MAX_SERVICES + size_of::<wire::Policy>()
+    );
 };
 
 #[cfg(test)]

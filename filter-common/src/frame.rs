@@ -5,6 +5,7 @@ use crate::{
     cursor::{Cursor, Writer},
     options::TcpOptions,
     packet::Packet,
+    quote::Quote,
 };
 
 /// One frame: packet memory in the kernel, a `Vec` on the host.
@@ -14,6 +15,15 @@ pub trait Frame {
 
     /// A writer at the first byte of the Ethernet header.
     fn writer(&mut self) -> Writer<'_>;
+
+    /// Bytes of the whole frame. A jumbo frame may lie in several buffers; the cursor reaches the first one only.
+    fn length(&self) -> u32;
+
+    /// What [`crate::ip_options::read`] finds in the `length` bytes of IPv4 options at `offset`.
+    fn ipv4_options(&self, offset: u16, length: u16) -> u32;
+
+    /// What the ICMP error `packet` quotes.
+    fn quote(&self, packet: &Packet) -> Quote;
 
     /// Options of a TCP packet.
     fn options(&self, packet: &Packet) -> TcpOptions;

@@ -59,8 +59,8 @@ pub struct Ipv6 {
 pub struct Ipv6Extension {
     pub next_header: u8,
     pub length: u8,
-    /// Only in a fragment header: offset, reserved bits, M.
-    pub fragment: u16,
+    /// In a fragment header: offset, reserved bits, M. In a routing header: type, segments left.
+    pub word: u16,
 }
 
 /// TCP header without options (RFC 9293).
@@ -147,8 +147,20 @@ pub mod protocol {
     pub const AH: u8 = 51;
     /// ICMPv6
     pub const ICMPV6: u8 = 58;
+    /// Nothing follows
+    pub const NO_NEXT: u8 = 59;
     /// IPv6 destination options
     pub const DESTINATION: u8 = 60;
+    /// Mobility header (RFC 6275)
+    pub const MOBILITY: u8 = 135;
+    /// Host identity protocol (RFC 7401)
+    pub const HIP: u8 = 139;
+    /// Shim6 (RFC 5533)
+    pub const SHIM6: u8 = 140;
+    /// For experiments (RFC 3692)
+    pub const EXPERIMENT: u8 = 253;
+    /// As above
+    pub const EXPERIMENT_TOO: u8 = 254;
 }
 
 /// TCP flag bits.

@@ -10,9 +10,11 @@
 //! | [`word`] | 64-bit words shared between CPUs |
 //! | [`headers`] | wire structs and their byte order |
 //! | [`packet`] | bytes to meaning: [`packet::Packet`] or the [`reason::Reason`] why not |
+//! | [`extensions`], [`ip_options`] | IPv6 extension headers; IPv4 options |
 //! | [`options`] | TCP options of a SYN and of a first ACK |
+//! | [`quote`] | the packet that an ICMP error is about |
 //! | [`reason`] | the table of fates |
-//! | [`config`], [`abi`] | what user space tells the data path |
+//! | [`config`], [`wire`], [`abi`] | what user space tells the data path |
 //! | [`siphash`], [`cookie`] | keyed hashing; the SYN cookie's layout |
 //! | [`bucket`] | token buckets in a set-associative table |
 //! | [`reply`] | a SYN turned into its SYN-ACK in place |
@@ -38,14 +40,17 @@ pub mod extensions;
 pub mod frame;
 pub mod headers;
 pub mod hints;
+pub mod ip_options;
 pub mod options;
 pub mod packet;
+pub mod quote;
 pub mod reason;
 pub mod reflector;
 pub mod reply;
 pub mod siphash;
 pub mod stages;
 pub mod state;
+pub mod wire;
 pub mod word;
 
 #[cfg(any(test, feature = "user"))]

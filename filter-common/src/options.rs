@@ -113,22 +113,33 @@ impl Seen {
 /// `value`, at most 63, of which the verifier knows only that: the paths through one round meet again before
 /// the next, or there are too many to check. `unknown` is any number that the verifier can't know.
 #[inline(always)]
-fn forget(value: u16, unknown: u16) -> u16 {
+pub(crate) fn forget(value: u16, unknown: u16) -> u16 {
+    forget_but::<63>(value, unknown)
+}
+
+/// The same for any value.
+#[inline(always)]
+pub(crate) fn forget_wide(value: u16, unknown: u16) -> u16 {
+    forget_but::<0xffff>(value, unknown)
+}
+
+#[inline(always)]
+fn forget_but<const MASK: u16>(value: u16, unknown: u16) -> u16 {
     #[cfg(target_arch = "bpf")]
     {
         let mut sum = value as u64;
         #[expect(unsafe_code, reason = "arithmetic on registers that LLVM would fold")]
         // SAFETY: touches nothing but its registers.
         unsafe {
-            core::arch::asm!("{0} += {1}", "{0} -= {1}", "{0} &= 63",
-                inout(reg) sum, in(reg) unknown as u64, options(pure, nomem, nostack));
+            core::arch::asm!("{0} += {1}", "{0} -= {1}", "{0} &= {2}",
+                inout(reg) sum, in(reg) unknown as u64, const MASK, options(pure, nomem, nostack));
         }
         sum as u16
     }
     #[cfg(not(target_arch = "bpf"))]
     {
         let _ = unknown;
-        value & 63
+        value & MASK
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     extensions::{self, Chain},
     frame::Frame,
     headers::{Ethernet, Ipv4, Ipv6, Tcp, Udp, VlanTag, ethertype, flag, protocol},
+    ip_options,
     reason::Reason,
 };
 
@@ -55,6 +56,18 @@ pub enum Fragment {
     First,
     /// Any other: it has none.
     Later,
+}
+
+/// Bits of [`Packet::marks`].
+pub mod mark {
+    /// IPv4 options, other than source routes.
+    pub const OPTIONS: u8 = 1;
+    /// An IPv4 source route.
+    pub const SOURCE_ROUTE: u8 = 2;
+    /// An IPv6 routing header of type 0.
+    pub const ROUTING_0: u8 = 4;
+    /// An IPv6 routing header of another type with segments left.
+    pub const ROUTED: u8 = 8;
 }
 
 /// Ports of TCP or UDP, host byte order; 0 where there are none.
@@ -136,6 +149,14 @@ pub struct Packet {
     pub fragment: Fragment,
     /// Sent to an Ethernet group address (multicast, broadcast).
     pub to_group: bool,
+    /// Bits of [`mark`].
+    pub marks: u8,
+    /// Where a fragment's data go, bytes.
+    pub fragment_offset: u16,
+    /// Bytes from the transport header on, by what IP says.
+    pub payload: u16,
+    /// Bytes of the frame, those in further buffers included.
+    pub frame_length: u32,
 }
 
 impl Packet {
@@ -155,6 +176,10 @@ impl Packet {
         icmp_code: 0,
         fragment: Fragment::No,
         to_group: false,
+        marks: 0,
+        fragment_offset: 0,
+        payload: 0,
+        frame_length: 0,
     };
 
     /// What counts as one source: the IPv4 address or the IPv6 /64, as it lies in memory.
@@ -169,6 +194,21 @@ impl Packet {
     #[inline(always)]
     pub const fn is_tcp(&self) -> bool {
         self.protocol == protocol::TCP && !matches!(self.fragment, Fragment::Later)
+    }
+
+    /// Whether it has an ICMP header, that of its own family.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_icmp(&self) -> bool {
+        let protocol = if self.is_v6 { protocol::ICMPV6 } else { protocol::ICMP };
+        self.protocol == protocol && !matches!(self.fragment, Fragment::Later)
+    }
+
+    /// Whether any of those [`mark`]s is set.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_marked(&self, marks: u8) -> bool {
+        self.marks & marks != 0
     }
 
     /// Whether it has a UDP header.
@@ -194,15 +234,28 @@ pub fn parse<F: Frame>(frame: &F) -> Parsed<Packet> {
 #[inline(always)]
 pub fn parse_into<F: Frame>(frame: &F, packet: &mut Packet) -> Parsed<()> {
     let mut cursor = frame.cursor();
+    packet.frame_length = cursor.len() as u32;
     let Some(ethernet) = cursor.read::<Ethernet>() else { return Break(Reason::EthernetTruncated) };
     let (ethertype, l3) = vlan_tags(&mut cursor, u16::from_be(ethernet.ethertype))?;
     packet.to_group = ethernet.destination[0] & 1 != 0;
     packet.l3 = l3;
     match ethertype {
-        ethertype::IPV4 => ipv4(&mut cursor, l3, packet),
+        ethertype::IPV4 => ipv4(frame, &mut cursor, l3, packet),
         ethertype::IPV6 => ipv6(frame, &mut cursor, l3, packet),
-        _ => Break(Reason::NotIp),
+        _ => {
+            packet.frame_length = frame.length();
+            Break(Reason::NotIp)
+        }
     }
+}
+
+/// Whether the frame has that many bytes. Only a frame that seems too short is asked for further buffers.
+#[inline(always)]
+fn has<F: Frame>(frame: &F, length: usize, packet: &mut Packet) -> bool {
+    if length > packet.frame_length as usize {
+        packet.frame_length = frame.length();
+    }
+    length <= packet.frame_length as usize
 }
 
 /// Follows up to two tags; returns the inner `EtherType` and the offset of what it announces.
@@ -227,37 +280,61 @@ const fn is_vlan(ethertype: u16) -> bool {
 }
 
 #[inline(always)]
-fn ipv4(cursor: &mut Cursor<'_>, l3: u16, packet: &mut Packet) -> Parsed<()> {
+fn ipv4<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, l3: u16, packet: &mut Packet) -> Parsed<()> {
     let Some(header) = cursor.read::<Ipv4>() else { return Break(Reason::Ipv4Truncated) };
     let header_length = (header.version_ihl & 15) as u16 * 4;
     if header.version_ihl >> 4 != 4 || header_length < 20 {
         return Break(Reason::Ipv4Header);
     }
     let total = u16::from_be(header.total_length);
-    if total < header_length || l3 as usize + total as usize > cursor.len() {
+    if total < header_length || !has(frame, l3 as usize + total as usize, packet) {
         return Break(Reason::Ipv4Truncated);
     }
-    cursor.skip(header_length - 20);
-    let bits = u16::from_be(header.fragment);
     packet.source = Address::from_v4(header.source);
     packet.destination = Address::from_v4(header.destination);
     packet.length = total;
     packet.l4 = l3 + header_length;
     packet.is_v6 = false;
     packet.ttl = header.ttl;
-    let fragment = fragment(bits & 0x1fff, bits & 0x2000 != 0);
-    let payload =
-        Payload { protocol: header.protocol, fragment, length: total - header_length, is_v6: false };
-    transport(cursor, &payload, packet)
+    packet.marks = ipv4_options(frame, cursor, packet, header_length - 20)?;
+    let bits = u16::from_be(header.fragment);
+    let (offset, length) = ((bits & 0x1fff) << 3, total - header_length);
+    packet.fragment_offset = offset;
+    let fragment = fragment(offset, bits & 0x2000 != 0, header_length, length)?;
+    transport(cursor, &Payload { protocol: header.protocol, fragment, length, is_v6: false }, packet)
 }
 
+/// Steps over options of that length; their marks.
 #[inline(always)]
-pub(crate) const fn fragment(offset: u16, more: bool) -> Fragment {
-    match (offset, more) {
-        (0, false) => Fragment::No,
-        (0, true) => Fragment::First,
-        _ => Fragment::Later,
+fn ipv4_options<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &Packet, length: u16) -> Parsed<u8> {
+    if length == 0 {
+        return Continue(0);
     }
+    if packet.l4 as usize > cursor.len() {
+        return Break(Reason::HeadersSplit);
+    }
+    cursor.skip(length);
+    match frame.ipv4_options(packet.l4 - length, length) {
+        ip_options::MALFORMED => Break(Reason::Ipv4OptionsMalformed),
+        marks => Continue(marks as u8),
+    }
+}
+
+/// What a fragment is whose `length` bytes go to `offset` behind the `before` bytes that every fragment repeats.
+#[inline(always)]
+pub(crate) const fn fragment(offset: u16, more: bool, before: u16, length: u16) -> Parsed<Fragment> {
+    if offset == 0 && !more {
+        return Continue(Fragment::No);
+    }
+    // "If the length of a fragment, as derived from the fragment packet's Payload Length field, is not a multiple of 8
+    // octets and the M flag of that fragment is 1, then that fragment must be discarded" (RFC 8200 4.5).
+    if length == 0 || (more && length & 7 != 0) {
+        return Break(Reason::FragmentLength);
+    }
+    if before as u32 + offset as u32 + length as u32 > u16::MAX as u32 {
+        return Break(Reason::FragmentOverflow);
+    }
+    Continue(if offset == 0 { Fragment::First } else { Fragment::Later })
 }
 
 #[inline(always)]
@@ -267,7 +344,7 @@ fn ipv6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, l3: u16, packet: &mut Pack
         return Break(Reason::Ipv6Header);
     }
     let length = u16::from_be(header.payload_length);
-    if l3 as usize + size_of::<Ipv6>() + length as usize > cursor.len() {
+    if !has(frame, l3 as usize + size_of::<Ipv6>() + length as usize, packet) {
         return Break(Reason::Ipv6Truncated);
     }
     packet.source = Address(header.source);
@@ -275,17 +352,19 @@ fn ipv6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, l3: u16, packet: &mut Pack
     packet.is_v6 = true;
     packet.ttl = header.hop_limit;
     let l4 = l3 + size_of::<Ipv6>() as u16;
-    let Chain { next: protocol, fragment, length: skipped } = if extensions::is_extension(header.next_header)
-    {
+    let chain = if extensions::is_extension(header.next_header) {
         let chain = extensions::unpack(frame.extensions(l4, header.next_header, length))?;
         // Never more than the payload.
         cursor.skip(chain.length);
         chain
     } else {
-        Chain { next: header.next_header, length: 0, fragment: Fragment::No }
+        Chain::start(header.next_header)
     };
     packet.length = (size_of::<Ipv6>() as u16).saturating_add(length);
-    packet.l4 = l4 + skipped;
+    packet.l4 = l4 + chain.length;
+    packet.marks = chain.marks;
+    packet.fragment_offset = chain.offset;
+    let Chain { next: protocol, fragment, length: skipped, .. } = chain;
     transport(cursor, &Payload { protocol, fragment, length: length - skipped, is_v6: true }, packet)
 }
 
@@ -298,11 +377,20 @@ struct Payload {
     is_v6: bool,
 }
 
+impl Payload {
+    /// Why a transport header that IP has no room for ends the packet.
+    #[inline(always)]
+    const fn too_short(&self, reason: Reason) -> Reason {
+        if matches!(self.fragment, Fragment::First) { Reason::FragmentTiny } else { reason }
+    }
+}
+
 /// Reads the transport header.
 #[inline(always)]
 fn transport(cursor: &mut Cursor<'_>, payload: &Payload, packet: &mut Packet) -> Parsed<()> {
     packet.protocol = payload.protocol;
     packet.fragment = payload.fragment;
+    packet.payload = payload.length;
     packet.ports = Transport { source: 0, destination: 0 };
     packet.tcp = Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 };
     (packet.icmp_type, packet.icmp_code) = (0, 0);
@@ -320,13 +408,20 @@ fn transport(cursor: &mut Cursor<'_>, payload: &Payload, packet: &mut Packet) ->
 
 #[inline(always)]
 fn tcp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()> {
-    let Some(header) = cursor.read::<Tcp>() else { return Break(Reason::TcpTruncated) };
+    if ip.length < 20 {
+        return Break(ip.too_short(Reason::TcpTruncated));
+    }
+    let Some(header) = cursor.read::<Tcp>() else { return Break(Reason::HeadersSplit) };
     let words = header.offset >> 4;
     if words < 5 {
         return Break(Reason::TcpHeader);
     }
-    if words as u16 * 4 > ip.length {
-        return Break(Reason::TcpTruncated);
+    let length = words as u16 * 4;
+    if length > ip.length {
+        return Break(ip.too_short(Reason::TcpTruncated));
+    }
+    if packet.l4 as usize + length as usize > cursor.len() {
+        return Break(Reason::HeadersSplit);
     }
     packet.ports =
         Transport { source: u16::from_be(header.source), destination: u16::from_be(header.destination) };
@@ -335,17 +430,20 @@ fn tcp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()>
         acknowledgment: u32::from_be(header.acknowledgment),
         flags: header.flags,
         option_words: words - 5,
-        payload: ip.length - words as u16 * 4,
+        payload: ip.length - length,
     };
     Continue(())
 }
 
 #[inline(always)]
 fn udp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()> {
-    let Some(header) = cursor.read::<Udp>() else { return Break(Reason::UdpTruncated) };
+    if ip.length < 8 {
+        return Break(ip.too_short(Reason::UdpTruncated));
+    }
+    let Some(header) = cursor.read::<Udp>() else { return Break(Reason::HeadersSplit) };
     let own = u16::from_be(header.length);
     // A first fragment holds less than the datagram's own length says.
-    if ip.length < 8 || own < 8 || (ip.fragment == Fragment::No && own > ip.length) {
+    if own < 8 || (ip.fragment == Fragment::No && own > ip.length) {
         return Break(Reason::UdpTruncated);
     }
     packet.ports =
@@ -355,14 +453,15 @@ fn udp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()>
 
 #[inline(always)]
 fn icmp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()> {
-    match cursor.peek::<[u8; 4]>() {
-        Some([kind, code, ..]) if ip.length >= 4 => {
-            (packet.icmp_type, packet.icmp_code) = (kind, code);
-            Continue(())
-        }
-        _ => Break(Reason::IcmpTruncated),
+    if ip.length < 8 {
+        return Break(ip.too_short(Reason::IcmpTruncated));
     }
+    let Some([kind, code, ..]) = cursor.peek::<[u8; 8]>() else { return Break(Reason::HeadersSplit) };
+    (packet.icmp_type, packet.icmp_code) = (kind, code);
+    Continue(())
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;

@@ -129,6 +129,35 @@ reasons! {
     60 Stray Pass "stray" "A segment for no connection of this host, while there are few.";
     61 UdpReply Pass "udp_reply" "Answers a datagram that this host, or one behind it, has sent a moment ago.";
 
+    68 FragmentOverflow Drop "fragment_overflow" "A fragment that ends beyond 65535 bytes: Teardrop, ping of death.";
+    69 FragmentOverlap Drop "fragment_overlap" "A later fragment inside what must be the transport header (RFC 1858, RFC 3128).";
+    70 FragmentTiny Drop "fragment_tiny" "A first fragment without its whole header chain (RFC 1858, RFC 7112).";
+    71 FragmentLength Drop "fragment_length" "A fragment without data, or one that others follow and no multiple of 8 bytes long.";
+    72 FragmentNested Drop "fragment_nested" "More than one IPv6 fragment header.";
+    73 FragmentDenied Drop "fragment_denied" "A fragment, which the configuration does not let pass.";
+    74 FragmentRate Drop "fragment_rate" "Over the rate of fragments of all sources together.";
+    75 FragmentSourceRate Drop "fragment_source_rate" "Over the rate of fragments per source.";
+    76 SourceRoute Drop "source_route" "An IPv4 source route (LSRR, SSRR).";
+    77 Ipv4Options Drop "ipv4_options" "IPv4 options, which the configuration does not let pass.";
+    78 Ipv4OptionsMalformed Drop "ipv4_options_malformed" "IPv4 options longer than their header.";
+    79 Ipv6HopByHop Drop "ipv6_hop_by_hop" "Hop-by-hop options that are not the first extension header (RFC 8200).";
+    80 RoutingHeader Drop "routing_header" "An IPv6 routing header of type 0 (RFC 5095), or one with segments left that the configuration does not let pass.";
+    81 UnknownHeader Drop "unknown_header" "An IPv6 extension header that is not walked (Mobility, HIP, Shim6, experiments), or none at all.";
+    82 OtherProtocol Pass "other_protocol" "Neither TCP, UDP nor ICMP.";
+    83 ProtocolDenied Drop "protocol_denied" "A protocol that the configuration does not let pass.";
+    84 ProtocolRate Drop "protocol_rate" "Over the rate of all protocols that are not listed.";
+    85 HeadersSplit Drop "headers_split" "A frame in several buffers whose headers are not in the first.";
+
+    88 IcmpMismatch Drop "icmp_mismatch" "An ICMP error about a packet that its receiver has not sent.";
+    89 IcmpRate Drop "icmp_rate" "Over the rate of such ICMP messages of all sources together.";
+    90 IcmpSourceRate Drop "icmp_source_rate" "Over the rate of such ICMP messages per source.";
+    91 EchoDenied Drop "echo_denied" "A ping, which the configuration does not let pass.";
+    92 Smurf Drop "smurf" "A ping to a group of hosts.";
+    93 Redirect Drop "redirect" "An ICMP redirect, which the configuration does not let pass.";
+    94 NdHopLimit Drop "nd_hop_limit" "Neighbour discovery that has crossed a router: its hop limit is not 255.";
+    95 IcmpType Drop "icmp_type" "An ICMP message that no host needs (RFC 4890): timestamps, masks, information, unknown types.";
+    96 IcmpOfSocket Pass "icmp_of_socket" "An ICMP error about a connection of this host, above what others get.";
+
     98 UdpReflection Drop "udp_reflection" "From the port of a service that reflects and amplifies, and nobody here has asked it.";
     99 UdpClosedPort Drop "udp_closed_port" "To a UDP port that nobody listens on, above what the stack gets to answer.";
 

@@ -8,6 +8,7 @@ use crate::{
     cookie::Keys,
     hints::Hints,
     packet::{Address, Packet},
+    quote::Quote,
 };
 
 /// Tables of [`Line`]s.
@@ -42,13 +43,23 @@ pub enum Total {
     HostPackets = 3,
     /// Bytes of unproven sources.
     HostBytes = 4,
+    /// Fragments.
+    Fragments = 5,
+    /// ICMP errors.
+    Errors = 6,
+    /// Echo requests.
+    Echoes = 7,
+    /// Echo replies.
+    EchoReplies = 8,
+    /// Neither TCP, UDP nor ICMP, and not listed.
+    OtherProtocols = 9,
 }
 
 /// One segment in so many is looked up while nothing is armed.
 pub const SAMPLE: u64 = 64;
 
 /// Entries of the map `TOTAL`.
-pub const TOTALS: usize = 5;
+pub const TOTALS: usize = 10;
 
 /// Which way leads back to a packet's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +123,9 @@ pub trait State {
 
     /// The socket of a TCP packet.
     fn socket(&self, packet: &Packet) -> Socket;
+
+    /// Whether a connected TCP or UDP socket of this host has sent what the ICMP error `packet` quotes.
+    fn is_connected(&self, packet: &Packet, quote: &Quote) -> bool;
 
     /// The line of `table` at `index`, which is below the table's number of lines.
     fn line(&self, table: Table, index: u32) -> Option<&Line>;

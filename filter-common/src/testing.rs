@@ -151,3 +151,94 @@ impl Tcp {
         }
     }
 }
+
+/// Any IP frame to be: what is not said is right.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    pub(crate) source: &'static str,
+    pub(crate) destination: &'static str,
+    pub(crate) protocol: u8,
+    pub(crate) ttl: u8,
+    /// Sent to the link's broadcast address.
+    pub(crate) broadcast: bool,
+    /// Offset in bytes, and whether more follow. IPv6 gets a header behind the extensions.
+    pub(crate) fragment: Option<(u16, bool)>,
+    /// IPv4 options, whole words.
+    pub(crate) options: Vec<u8>,
+    /// IPv6 extension headers; the first byte of each is filled in.
+    pub(crate) extensions: Vec<(u8, Vec<u8>)>,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Raw {
+    /// From the client to the server.
+    pub(crate) fn new(is_v6: bool, protocol: u8, payload: &[u8]) -> Self {
+        let (source, destination) = if is_v6 { (CLIENT6, SERVER6) } else { (CLIENT, SERVER) };
+        Self {
+            source,
+            destination,
+            protocol,
+            ttl: 57,
+            broadcast: false,
+            fragment: None,
+            options: vec![],
+            extensions: vec![],
+            payload: payload.to_vec(),
+        }
+    }
+
+    pub(crate) fn fragment(self, offset: u16, more: bool) -> Self {
+        Self { fragment: Some((offset, more)), ..self }
+    }
+
+    /// With one more IPv6 extension header.
+    pub(crate) fn extension(mut self, kind: u8, header: &[u8]) -> Self {
+        self.extensions.push((kind, header.to_vec()));
+        self
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut frame = if self.broadcast { vec![255; 6] } else { vec![2, 0, 0, 0, 0, 2] };
+        frame.extend([2, 0, 0, 0, 0, 1]);
+        match (self.source.parse().expect("v"), self.destination.parse().expect("v")) {
+            (IpAddr::V4(s), IpAddr::V4(d)) => self.v4(&mut frame, s.octets(), d.octets()),
+            (IpAddr::V6(s), IpAddr::V6(d)) => self.v6(&mut frame, s.octets(), d.octets()),
+            _ => panic!("one family"),
+        }
+        frame.extend(&self.payload);
+        frame
+    }
+
+    fn v4(&self, frame: &mut Vec<u8>, source: [u8; 4], destination: [u8; 4]) {
+        let header = 20 + self.options.len();
+        let (offset, more) = self.fragment.unwrap_or((0, false));
+        frame.extend([8, 0, 0x40 | (header / 4) as u8, 0]);
+        frame.extend(((header + self.payload.len()) as u16).to_be_bytes());
+        frame.extend([0, 7]);
+        frame.extend((offset >> 3 | u16::from(more) << 13).to_be_bytes());
+        frame.extend([self.ttl, self.protocol, 0, 0]);
+        frame.extend(source);
+        frame.extend(destination);
+        frame.extend(&self.options);
+    }
+
+    fn v6(&self, frame: &mut Vec<u8>, source: [u8; 16], destination: [u8; 16]) {
+        let mut chain = self.extensions.clone();
+        if let Some((offset, more)) = self.fragment {
+            let [high, low] = (offset | u16::from(more)).to_be_bytes();
+            chain.push((44, vec![0, 0, high, low, 0, 0, 0, 7]));
+        }
+        let length: usize = chain.iter().map(|(_, header)| header.len()).sum();
+        let mut kinds: Vec<u8> = chain.iter().map(|(kind, _)| *kind).collect();
+        kinds.push(self.protocol);
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+        frame.extend(((length + self.payload.len()) as u16).to_be_bytes());
+        frame.extend([kinds[0], self.ttl]);
+        frame.extend(source);
+        frame.extend(destination);
+        for ((_, header), next) in chain.iter().zip(&kinds[1..]) {
+            frame.push(*next);
+            frame.extend(&header[1..]);
+        }
+    }
+}

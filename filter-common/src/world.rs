@@ -15,8 +15,10 @@ use crate::{
     extensions,
     frame::Frame,
     hints::Hints,
+    ip_options,
     options::{self, TcpOptions},
     packet::{Address, Packet},
+    quote::{self, Quote},
     stages::{
         limit::{more, take_from},
         proven::{mark_in, marked_in},
@@ -202,6 +204,10 @@ impl State for World {
         self.listeners.get(&ports.destination).copied().unwrap_or(Socket::None)
     }
 
+    fn is_connected(&self, _packet: &Packet, quote: &Quote) -> bool {
+        self.connections.contains(&(quote.remote_port, quote.local_port))
+    }
+
     fn line(&self, table: Table, index: u32) -> Option<&Line> {
         self.tables[table as usize].get(index as usize)
     }
@@ -271,6 +277,18 @@ impl Frame for Bytes {
 
     fn writer(&mut self) -> Writer<'_> {
         Writer::new(&mut self.bytes)
+    }
+
+    fn length(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    fn ipv4_options(&self, offset: u16, length: u16) -> u32 {
+        ip_options::read(self.cursor().at(offset), length)
+    }
+
+    fn quote(&self, packet: &Packet) -> Quote {
+        quote::read(self.cursor(), packet)
     }
 
     fn options(&self, packet: &Packet) -> TcpOptions {

@@ -4,9 +4,9 @@ use core::cell::Cell;
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_F_CURRENT_NETNS, BPF_TCP_LISTEN, bpf_sock, bpf_sock_tuple},
+    bindings::{BPF_F_CURRENT_NETNS, BPF_TCP_CLOSE, BPF_TCP_LISTEN, bpf_sock, bpf_sock_tuple, xdp_md},
     helpers::generated::{
-        bpf_ktime_get_coarse_ns, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
+        bpf_ktime_get_coarse_ns, bpf_sk_lookup_tcp, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
         bpf_skc_to_mptcp_sock, bpf_tcp_check_syncookie,
     },
     programs::{TcContext, XdpContext},
@@ -18,9 +18,10 @@ use filter_common::{
     config::{Config, Limit, Ports, Summary},
     cookie::Keys,
     cursor::index,
-    headers::{Ipv4, Ipv6, Tcp},
+    headers::{Ipv4, Ipv6, Tcp, protocol},
     hints::Hints,
-    packet::{Address, Packet},
+    packet::{Address, Packet, Transport},
+    quote::Quote,
     stages::{limit, proven},
     state::{Route, SAMPLE, Socket, State, Table, Total},
     word::Word,
@@ -51,6 +52,12 @@ pub(crate) trait Bounds: EbpfContext {
 
     /// Index of the interface that it came in through.
     fn ingress(&self) -> u32;
+
+    /// What [`State::is_connected`] says.
+    #[inline(always)]
+    fn is_connected(&self, _packet: &Packet, _quote: &Quote) -> bool {
+        false
+    }
 }
 
 impl Bounds for XdpContext {
@@ -63,6 +70,11 @@ impl Bounds for XdpContext {
     fn ingress(&self) -> u32 {
         // SAFETY: a valid context.
         unsafe { (*self.ctx).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn is_connected(&self, packet: &Packet, quote: &Quote) -> bool {
+        xdp_is_connected(self.ctx, packet, quote) != 0
     }
 }
 
@@ -158,6 +170,11 @@ impl<C: Bounds> State for Kernel<C> {
             return Socket::StackCookie;
         }
         if socket.is_mptcp() { Socket::MptcpListener } else { Socket::Listener }
+    }
+
+    #[inline(always)]
+    fn is_connected(&self, packet: &Packet, quote: &Quote) -> bool {
+        self.context.is_connected(packet, quote)
     }
 
     #[inline(always)]
@@ -262,6 +279,19 @@ extern "C" fn more_limits(packet: *const Packet, service: u32) -> u32 {
 /// As above.
 #[unsafe(no_mangle)]
 #[inline(never)]
+extern "C" fn xdp_is_connected(context: *mut xdp_md, packet: *const Packet, quote: *const Quote) -> i32 {
+    if context.is_null() || packet.is_null() || quote.is_null() {
+        return 0;
+    }
+    // SAFETY: checked for null; the verifier checks the sizes.
+    let (packet, quote) = unsafe { (&*packet, &*quote) };
+    Held::find_quoted(&XdpContext::new(context), packet, quote).is_some_and(|socket| socket.is_connected())
+        as i32
+}
+
+/// As above.
+#[unsafe(no_mangle)]
+#[inline(never)]
 extern "C" fn marked(table: u32, hash: u64, now: u64) -> u64 {
     proven::marked_in(&Kernel::new(NoContext), table_of(table), hash, now)
 }
@@ -291,8 +321,12 @@ const fn table_of(number: u32) -> Table {
 /// Whether `LOCAL` holds that value for an address.
 #[inline(always)]
 fn local(address: &Address, value: u8) -> bool {
-    // SAFETY: a byte that user space replaces whole.
-    unsafe { maps::LOCAL.get(&address.0).is_some_and(|found| *found == value) }
+    // A key on the stack: up to 6.1 the verifier takes none out of a function's argument. Volatile, so that it is copied.
+    // SAFETY: a valid reference; a byte that user space replaces whole.
+    unsafe {
+        let key = core::ptr::read_volatile(&raw const address.0);
+        maps::LOCAL.get(&key).is_some_and(|found| *found == value)
+    }
 }
 
 /// For functions that need maps only.
@@ -334,17 +368,18 @@ fn take_in_batches(total: &Word, limit: Limit, now: u64) -> bool {
     true
 }
 
-/// Addresses and ports as `bpf_sock_tuple`, and how many bytes of it count.
+/// A `bpf_sock_tuple` of a packet from `source` to the destination of `packet`, and its size.
+///
+/// u64 words: the verifier may refuse 8-byte stores to a 4-aligned `bpf_sock_tuple`.
 #[inline(always)]
-fn tuple(packet: &Packet) -> ([u64; 5], u32) {
-    // u64 words: the verifier may refuse 8-byte stores to a 4-aligned `bpf_sock_tuple`.
-    let ports = packet.ports.source.to_be() as u64 | (packet.ports.destination.to_be() as u64) << 16;
+fn tuple(packet: &Packet, source: &Address, ports: Transport) -> ([u64; 5], u32) {
+    let ports = ports.source.to_be() as u64 | (ports.destination.to_be() as u64) << 16;
     if packet.is_v6 {
-        let [s0, s1] = packet.source.words();
+        let [s0, s1] = source.words();
         let [d0, d1] = packet.destination.words();
         ([s0, s1, d0, d1, ports], 36)
     } else {
-        let pair = packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32;
+        let pair = source.v4() as u64 | (packet.destination.v4() as u64) << 32;
         ([pair, ports, 0, 0, 0], 12)
     }
 }
@@ -356,7 +391,7 @@ impl Held {
     /// The socket of a TCP packet, as the stack would find it (`bpf_skc_lookup_tcp`).
     #[inline(always)]
     pub(crate) fn find<C: EbpfContext>(context: &C, packet: &Packet) -> Option<Self> {
-        let (tuple, size) = tuple(packet);
+        let (tuple, size) = tuple(packet, &packet.source, packet.ports);
         // SAFETY: the tuple outlives the call and has at least `size` bytes.
         let socket = unsafe {
             bpf_skc_lookup_tcp(
@@ -373,7 +408,7 @@ impl Held {
     /// The socket of a UDP packet, as the stack would find it (`bpf_sk_lookup_udp`).
     #[inline(always)]
     fn find_udp<C: EbpfContext>(context: &C, packet: &Packet) -> Option<Self> {
-        let (tuple, size) = tuple(packet);
+        let (tuple, size) = tuple(packet, &packet.source, packet.ports);
         // SAFETY: as above.
         let socket = unsafe {
             bpf_sk_lookup_udp(
@@ -387,11 +422,37 @@ impl Held {
         if socket.is_null() { None } else { Some(Self(socket)) }
     }
 
+    /// The socket that has sent what the ICMP error `packet` quotes.
+    #[inline(always)]
+    fn find_quoted<C: EbpfContext>(context: &C, packet: &Packet, quote: &Quote) -> Option<Self> {
+        let ports = Transport { source: quote.remote_port, destination: quote.local_port };
+        let (tuple, size) = tuple(packet, &quote.remote, ports);
+        let tuple = (&raw const tuple).cast::<bpf_sock_tuple>().cast_mut();
+        // SAFETY: as above.
+        let socket = unsafe {
+            if quote.protocol == protocol::TCP {
+                // Not `skc`: the verifier wants one type of pointer from both.
+                bpf_sk_lookup_tcp(context.as_ptr(), tuple, size, BPF_F_CURRENT_NETNS as u64, 0)
+            } else {
+                bpf_sk_lookup_udp(context.as_ptr(), tuple, size, BPF_F_CURRENT_NETNS as u64, 0)
+            }
+        };
+        if socket.is_null() { None } else { Some(Self(socket)) }
+    }
+
     /// Whether it listens.
     #[inline(always)]
     pub(crate) fn is_listener(&self) -> bool {
         // SAFETY: held and not null.
         unsafe { (*self.0).state == BPF_TCP_LISTEN }
+    }
+
+    /// Whether it has a peer: neither a listener nor an unconnected UDP socket, which has the state of a closed one.
+    #[inline(always)]
+    fn is_connected(&self) -> bool {
+        // SAFETY: held and not null.
+        let state = unsafe { (*self.0).state };
+        state != BPF_TCP_LISTEN && state != BPF_TCP_CLOSE
     }
 
     #[inline(always)]

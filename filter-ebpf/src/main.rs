@@ -16,7 +16,7 @@ use aya_ebpf::{
 };
 
 /// Filters what an interface receives.
-#[xdp]
+#[xdp(frags)]
 pub fn floodwall(context: XdpContext) -> u32 {
     xdp::run(context)
 }

@@ -16,8 +16,10 @@ use filter_common::{
     cursor::{Cursor, Writer},
     extensions,
     frame::Frame,
+    ip_options,
     options::{self, TcpOptions},
     packet::{self, Packet},
+    quote::Quote,
     reason::{Action, Reason},
     stages::{egress, segment},
     state::State,
@@ -66,6 +68,23 @@ impl Frame for TcFrame {
     }
 
     #[inline(always)]
+    fn length(&self) -> u32 {
+        // SAFETY: a valid context.
+        unsafe { (*self.0).len }
+    }
+
+    #[inline(always)]
+    fn ipv4_options(&self, offset: u16, length: u16) -> u32 {
+        tc_ipv4_options(self.0, offset as u32, length as u32)
+    }
+
+    /// Only the XDP program judges ICMP.
+    #[inline(always)]
+    fn quote(&self, _packet: &Packet) -> Quote {
+        Quote::default()
+    }
+
+    #[inline(always)]
     fn options(&self, packet: &Packet) -> TcpOptions {
         let mut options = TcpOptions::NONE;
         let length = packet.tcp.option_words as u32 * 4;
@@ -98,6 +117,16 @@ extern "C" fn tc_tcp_options(context: *mut __sk_buff, offset: u32, length: u32, 
     // SAFETY: checked for null; the verifier checks the size.
     unsafe { *out = options };
     0
+}
+
+/// As in XDP, for this program type's context.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tc_ipv4_options(context: *mut __sk_buff, offset: u32, length: u32) -> u32 {
+    if context.is_null() {
+        return ip_options::MALFORMED;
+    }
+    ip_options::read(TcFrame(context).cursor().at(offset as u16), length as u16)
 }
 
 /// As in XDP, for this program type's context.

@@ -5,7 +5,9 @@ use core::ops::ControlFlow::{Break, Continue};
 use aya_ebpf::{
     EbpfContext,
     bindings::{xdp_action, xdp_md},
-    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail},
+    helpers::generated::{
+        bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+    },
     programs::XdpContext,
 };
 use filter_common::{
@@ -14,8 +16,10 @@ use filter_common::{
     cursor::{Cursor, Writer},
     extensions,
     frame::Frame,
+    ip_options,
     options::{self, TcpOptions},
     packet::{self, Packet},
+    quote::{self, Quote},
     reason::{Action, Reason},
     stages,
     state::State,
@@ -40,6 +44,24 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
+    fn length(&self) -> u32 {
+        // SAFETY: the context is valid.
+        unsafe { bpf_xdp_get_buff_len(self.0.ctx) as u32 }
+    }
+
+    #[inline(always)]
+    fn ipv4_options(&self, offset: u16, length: u16) -> u32 {
+        xdp_ipv4_options(self.0.ctx, offset as u32, length as u32)
+    }
+
+    #[inline(always)]
+    fn quote(&self, packet: &Packet) -> Quote {
+        let mut quote = Quote::default();
+        xdp_quote(self.0.ctx, packet, &raw mut quote);
+        quote
+    }
+
+    #[inline(always)]
     fn options(&self, packet: &Packet) -> TcpOptions {
         let mut options = TcpOptions::NONE;
         let length = packet.tcp.option_words as u32 * 4;
@@ -59,8 +81,7 @@ impl Frame for XdpFrame {
             if cut != 0 && bpf_xdp_adjust_head(self.0.ctx, cut as i32) != 0 {
                 return false;
             }
-            let now = self.0.data_end() - self.0.data();
-            let change = length as i32 - now as i32;
+            let change = length as i32 - self.length() as i32;
             change == 0 || bpf_xdp_adjust_tail(self.0.ctx, change) == 0
         }
     }
@@ -116,6 +137,30 @@ extern "C" fn xdp_tcp_options(context: *mut xdp_md, offset: u32, length: u32, ou
     0
 }
 
+/// As above: the kinds of options.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_ipv4_options(context: *mut xdp_md, offset: u32, length: u32) -> u32 {
+    if context.is_null() {
+        return ip_options::MALFORMED;
+    }
+    let frame = XdpFrame(XdpContext::new(context));
+    ip_options::read(frame.cursor().at(offset as u16), length as u16)
+}
+
+/// As above: what an ICMP error quotes.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_quote(context: *mut xdp_md, packet: *const Packet, out: *mut Quote) -> i32 {
+    if context.is_null() || packet.is_null() || out.is_null() {
+        return -1;
+    }
+    let frame = XdpFrame(XdpContext::new(context));
+    // SAFETY: checked for null; the verifier checks the sizes.
+    unsafe { *out = quote::read(frame.cursor(), &*packet) };
+    0
+}
+
 /// Verified once, by itself: the ways through a chain are many.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -130,18 +175,18 @@ extern "C" fn xdp_extensions(context: *mut xdp_md, offset: u32, next: u32, paylo
 /// Decides, counts, acts.
 #[inline(always)]
 pub(crate) fn run(context: XdpContext) -> u32 {
-    let bytes = (context.data_end() - context.data()) as u64;
+    let Some(packet) = maps::PACKET.get_ptr_mut(0) else { return xdp_action::XDP_DROP };
     let kernel = Kernel::new(XdpContext::new(context.as_ptr().cast()));
-    let frame = XdpFrame(context);
-    let exit = judge(&frame);
+    let exit = judge(context.ctx);
     let plane = Plane::received(kernel.config().has(flags::OBSERVE));
-    count(exit & 0xff, bytes, plane, &kernel);
+    // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
+    count(exit & 0xff, unsafe { (*packet).frame_length } as u64, plane, &kernel);
     exit >> 8
 }
 
+/// The parts are functions of their own, so that each has the stack for itself.
 #[inline(always)]
-fn judge(frame: &XdpFrame) -> u32 {
-    let context = frame.0.ctx;
+fn judge(context: *mut xdp_md) -> u32 {
     let early = xdp_early(context);
     if early != GOES_ON {
         return early;

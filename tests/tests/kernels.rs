@@ -9,6 +9,7 @@ use aya::{
 use filter_common::{
     abi::{VERSION, name},
     config::{Config as Global, Limit, TABLES, flags},
+    wire::Policy,
 };
 use filter_tests::{config::Config, stand::Stand};
 use filter_user::dataplane::{HAND_OVER_KFUNC, kfunc_available, object};
@@ -56,6 +57,7 @@ fn everything_switched_on_loads() -> Result<()> {
             own_len: 1,
             closed_ports: limit,
             reply_window: 1,
+            wire: wire(limit),
             ..Global::EMPTY
         };
         let mut ebpf = EbpfLoader::new()
@@ -74,6 +76,23 @@ fn everything_switched_on_loads() -> Result<()> {
         println!("verified: XDP {in_xdp:?}, tc {ingress:?} and {egress:?} (flags {way})");
     }
     Ok(())
+}
+
+/// Every limit and every flag that leaves something to do.
+fn wire(limit: Limit) -> Policy {
+    use filter_common::wire::flags::{DROP_HEADERS, DROP_OPTIONS, DROP_REDIRECTS, DROP_ROUTED};
+    Policy {
+        flags: DROP_HEADERS | DROP_OPTIONS | DROP_REDIRECTS | DROP_ROUTED,
+        other_protocols: limit,
+        fragments: limit,
+        fragments_per_source: limit,
+        errors: limit,
+        errors_per_source: limit,
+        echo: limit,
+        echo_per_source: limit,
+        echo_replies: limit,
+        ..Policy::NONE
+    }
 }
 
 fn bytes_of(global: &Global) -> &[u8] {

@@ -84,7 +84,7 @@ fn ipv6_chains_end() {
 
 #[test]
 fn fragments() {
-    let first = packet(&Tcp { fragment: (0, true), ..Tcp::syn(CLIENT, SERVER) });
+    let first = packet(&Tcp { fragment: (0, true), payload: vec![0; 4], ..Tcp::syn(CLIENT, SERVER) });
     assert_eq!((first.fragment, first.ports.destination), (Fragment::First, 80));
     let later = packet(&Tcp { fragment: (9, false), ..Tcp::syn(CLIENT, SERVER) });
     assert_eq!((later.fragment, later.ports), (Fragment::Later, Transport::default()));

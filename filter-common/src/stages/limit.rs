@@ -17,13 +17,16 @@ use crate::{
 /// What a bucket counts; part of its key.
 #[derive(Clone, Copy)]
 #[repr(u32)]
-enum Kind {
+pub(super) enum Kind {
     Packets = 0,
     Syns = 1,
     Proven = 2,
     Bytes = 3,
     Prefix = 4,
     Flows = 5,
+    Fragments = 16,
+    Errors = 17,
+    Echoes = 18,
 }
 
 /// One look-up for each packet: a SYN is charged to the SYN limit if there is one, anything else to the
@@ -189,8 +192,9 @@ pub(super) fn reply<S: State>(packet: &Packet, state: &S) -> Verdict {
     Continue(())
 }
 
+/// Takes a token from the bucket of the packet's source.
 #[inline(always)]
-fn take<S: State>(packet: &Packet, state: &S, kind: Kind, service: u32, limit: Limit) -> bool {
+pub(super) fn take<S: State>(packet: &Packet, state: &S, kind: Kind, service: u32, limit: Limit) -> bool {
     !limit.is_some() || state.take(source_words(packet, kind, service, limit.is_slow()), limit, state.now())
 }
 

@@ -169,9 +169,9 @@ fn a_flow_of_one_packet_is_soon_forgotten() {
 fn the_rest_of_the_host_has_limits_of_its_own() {
     let mut world = host(Service::NONE);
     world.config.services[0].per_source = Limit::per_second(1, 2);
-    let echo = raw(false, &address(CLIENT), &address(SERVER), 47, 64, &[0; 8]);
-    let fates = [(); 3].map(|()| fate_of(&world, echo.clone()));
-    assert_eq!(fates, [Reason::Pass, Reason::Pass, Reason::SourceRate]);
+    let gre = raw(false, &address(CLIENT), &address(SERVER), 47, 64, &[0; 8]);
+    let fates = [(); 3].map(|()| fate_of(&world, gre.clone()));
+    assert_eq!(fates, [Reason::OtherProtocol, Reason::OtherProtocol, Reason::SourceRate]);
     assert_eq!(sent(&world, CLIENT, 9), Reason::Pass, "a service");
 }
 

@@ -5,7 +5,7 @@ use core::ops::ControlFlow::{Break, Continue};
 use super::Verdict;
 use crate::{
     headers::protocol,
-    packet::{Fragment, Packet},
+    packet::{Fragment, Packet, mark},
     reason::Reason,
 };
 
@@ -17,16 +17,20 @@ pub(super) fn check(packet: &Packet) -> Verdict {
         protocol::UDP => dhcp(packet),
         _ => false,
     };
-    if is_link_control && packet.fragment == Fragment::No { Break(Reason::LinkControl) } else { Continue(()) }
+    let is_plain = packet.fragment == Fragment::No && !packet.is_marked(!mark::OPTIONS);
+    if is_link_control && is_plain { Break(Reason::LinkControl) } else { Continue(()) }
 }
 
 /// "The IP Hop Limit field has a value of 255, i.e., the packet could not possibly have been forwarded by a
-/// router" (RFC 4861 7.1.1); MLD is sent with a hop limit of 1 from a link-local or no address (RFC 3810 5).
+/// router" (RFC 4861 7.1.1), as that of inverse ND (RFC 3122) and SEND (RFC 3971); MLD and multicast router discovery are
+/// sent with a hop limit of 1 from a link-local or no address (RFC 3810 5, RFC 4286 2). Redirects are no such thing.
 #[inline(always)]
 fn icmp_v6(packet: &Packet) -> bool {
     match packet.icmp_type {
-        133..=137 => packet.ttl == 255,
-        130..=132 | 143 => packet.ttl == 1 && (is_link_local_v6(packet) || packet.source.0 == [0; 4]),
+        133..=136 | 141 | 142 | 148 | 149 => packet.ttl == 255,
+        130..=132 | 143 | 151..=153 => {
+            packet.ttl == 1 && (is_link_local_v6(packet) || packet.source.0 == [0; 4])
+        }
         _ => false,
     }
 }

@@ -16,10 +16,13 @@ use crate::{
 pub mod egress;
 mod fragment;
 mod gtsm;
+mod icmp;
 pub mod limit;
 mod link;
 mod management;
+mod odd_headers;
 mod own;
+mod protocol;
 pub mod proven;
 mod query;
 pub mod segment;
@@ -54,6 +57,8 @@ pub fn decide<F: Frame, S: State>(frame: &mut F, state: &S) -> Reason {
 pub fn early<S: State>(packet: &Packet, state: &S) -> Verdict {
     link::check(packet)?;
     management::check(packet, state)?;
+    odd_headers::check(packet, state)?;
+    icmp::early(packet, state)?;
     spoofed::check(packet, state)?;
     tcp_flags::check(packet)?;
     fragment::check(packet)
@@ -66,10 +71,13 @@ pub fn early<S: State>(packet: &Packet, state: &S) -> Verdict {
 #[inline(always)]
 pub fn admit<F: Frame, S: State>(frame: &F, packet: &Packet, state: &S) -> ControlFlow<Reason, u32> {
     own::check(packet, state)?;
+    fragment::limit(packet, state)?;
+    icmp::check(frame, packet, state)?;
     let service = service::find(packet, state);
     gtsm::check(packet, service)?;
     udp::check(frame, packet, service, state)?;
     limit::check(packet, service, state)?;
+    protocol::check(packet, state)?;
     Continue(service.number)
 }
 
@@ -102,6 +110,8 @@ pub fn action<S: State>(reason: Reason, state: &S) -> Action {
 
 #[cfg(test)]
 mod limit_tests;
+#[cfg(test)]
+mod packet_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -288,9 +288,9 @@ fn port_zero_and_fragments() {
         change(&mut tcp);
         assert_eq!(reason(&world, &tcp), Reason::PortZero);
     }
-    let tiny = Tcp { fragment: (0, true), ..Tcp::syn(CLIENT, SERVER) };
-    assert_eq!(reason(&world, &tiny), Reason::SynFragmented);
-    let later = Tcp { fragment: (100, true), ..Tcp::syn(CLIENT, SERVER) };
+    let first = Tcp { fragment: (0, true), payload: vec![0; 4], ..Tcp::syn(CLIENT, SERVER) };
+    assert_eq!(reason(&world, &first), Reason::SynFragmented);
+    let later = Tcp { fragment: (100, false), ..Tcp::syn(CLIENT, SERVER) };
     assert_eq!(reason(&world, &later), Reason::Fragment);
 }
 
@@ -384,13 +384,14 @@ fn the_link_lives() {
     let v6 = |source: &str, protocol, ttl, payload: &[u8]| {
         fate(&world, raw(true, &address(source), &address("ff02::1"), protocol, ttl, payload)).0
     };
-    for kind in 133..=137 {
-        assert_eq!(v6("fe80::1", 58, 255, &[kind, 0, 0, 0]), Reason::LinkControl, "ND {kind}");
-        assert_eq!(v6("fe80::1", 58, 254, &[kind, 0, 0, 0]), Reason::Bogon, "ND {kind} from afar");
+    let message = |kind: u8| [kind, 0, 0, 0, 0, 0, 0, 0];
+    for kind in [133, 134, 135, 136, 137, 141, 142, 148, 149] {
+        assert_eq!(v6("fe80::1", 58, 255, &message(kind)), Reason::LinkControl, "ND {kind}");
+        assert_eq!(v6("fe80::1", 58, 254, &message(kind)), Reason::NdHopLimit, "ND {kind} from afar");
     }
-    assert_eq!(v6("::", 58, 255, &[135, 0, 0, 0]), Reason::LinkControl, "DAD");
-    for kind in [130, 131, 132, 143] {
-        assert_eq!(v6("fe80::1", 58, 1, &[kind, 0, 0, 0]), Reason::LinkControl, "MLD {kind}");
+    assert_eq!(v6("::", 58, 255, &message(135)), Reason::LinkControl, "DAD");
+    for kind in [130, 131, 132, 143, 151, 152, 153] {
+        assert_eq!(v6("fe80::1", 58, 1, &message(kind)), Reason::LinkControl, "MLD {kind}");
     }
     let udp = |source: u16, destination: u16| {
         [source.to_be_bytes(), destination.to_be_bytes(), 8_u16.to_be_bytes(), [0, 0]].concat()
@@ -403,10 +404,14 @@ fn the_link_lives() {
     assert_eq!(v4("10.0.0.1", "192.31.196.2", 17, 64, &udp(67, 68)), Reason::LinkControl, "DHCPv4");
     assert_eq!(v4("10.0.0.1", "224.0.0.1", 2, 1, &[0x11, 0, 0, 0]), Reason::LinkControl, "IGMP");
     assert_eq!(v4("10.0.0.1", "224.0.0.1", 2, 2, &[0x11, 0, 0, 0]), Reason::Bogon, "routed IGMP");
-    assert_eq!(v4("10.0.0.1", SERVER, 1, 64, &[3, 4, 0, 0]), Reason::Pass, "path MTU");
-    assert_eq!(v4("10.0.0.1", SERVER, 1, 64, &[3, 3, 0, 0]), Reason::Bogon, "port unreachable");
-    assert_eq!(v6("fe80::1", 58, 64, &[2, 0, 0, 0]), Reason::Pass, "path MTU");
-    assert_eq!(v6("fe80::1", 89, 1, &[]), Reason::Pass, "OSPFv3");
+    let about = |kind: u8, code: u8, is_v6: bool, from: &str| {
+        let quoted = raw(is_v6, &address(from), &address(CLIENT), 6, 64, &[0; 8]);
+        [&[kind, code, 0, 0, 0, 0, 0, 0], &quoted[14..]].concat()
+    };
+    assert_eq!(v4("10.0.0.1", SERVER, 1, 64, &about(3, 4, false, SERVER)), Reason::Pass, "path MTU");
+    assert_eq!(v4("10.0.0.1", SERVER, 1, 64, &about(3, 3, false, SERVER)), Reason::Bogon, "port unreachable");
+    assert_eq!(v6("fe80::1", 58, 64, &about(2, 0, true, "ff02::1")), Reason::Pass, "path MTU");
+    assert_eq!(v6("fe80::1", 89, 1, &[]), Reason::OtherProtocol, "OSPFv3");
     assert_eq!(v6("fc00::1", 89, 1, &[]), Reason::Bogon);
     let to_server = raw(true, &address("fe80::1"), &address(SERVER6), 89, 1, &[]);
     assert_eq!(fate(&world, to_server).0, Reason::Bogon, "link-local to a global address");

@@ -46,7 +46,7 @@ pub fn generate(ctx: XdpContext) -> u32 {
 }
 
 /// Takes the answers to forged sources away at the lowest cost and leaves everything else alone.
-#[xdp]
+#[xdp(frags)]
 pub fn sink(ctx: XdpContext) -> u32 {
     let what = match forged_destination(ctx.data(), ctx.data_end()) {
         None => return xdp_action::XDP_PASS,
@@ -59,7 +59,7 @@ pub fn sink(ctx: XdpContext) -> u32 {
 }
 
 /// Does nothing; a veth peer needs a program to receive what `XDP_TX` sends.
-#[xdp]
+#[xdp(frags)]
 pub fn pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }

@@ -10,7 +10,7 @@ use super::{
     rule::{section, table, tables},
     value::{
         ByteRate, PortRange, Rate, byte_rate, choice, duration, interface_name, listen, log_filter, name,
-        number, path, port_range, power_of_two, prefix, rate,
+        number, path, port_range, power_of_two, prefix, protocol, rate,
     },
 };
 use crate::dataplane::plan::{Attach, Ingress};
@@ -139,6 +139,37 @@ pub enum Strays {
     Host,
 }
 
+/// What becomes of packets of some kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassOrDrop {
+    /// They go on.
+    Pass,
+    /// They end.
+    Drop,
+}
+
+/// What becomes of fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragments {
+    /// They go on.
+    Pass,
+    /// They go on up to a rate.
+    Rate,
+    /// They end.
+    Drop,
+}
+
+/// What becomes of pings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// They go on.
+    Pass,
+    /// They go on up to a rate.
+    Limit,
+    /// They end.
+    Drop,
+}
+
 section! {
     /// The whole file.
     Settings {
@@ -164,6 +195,14 @@ section! {
         udp: Udp = table::<Udp>();
         /// Forged sources.
         spoofing: Spoofing = table::<Spoofing>();
+        /// IP headers.
+        ip: Ip = table::<Ip>();
+        /// Fragments.
+        fragments: FragmentPolicy = table::<FragmentPolicy>();
+        /// ICMP and ICMPv6.
+        icmp: Icmp = table::<Icmp>();
+        /// Protocols other than TCP, UDP and ICMP.
+        protocols: Protocols = table::<Protocols>();
         /// Table sizes.
         limits: Limits = table::<Limits>();
         /// Prometheus metrics.
@@ -439,6 +478,80 @@ section! {
         per_prefix: Spanned<Option<Rate>> = rate().or("20000/s burst 40000");
         /// SYN-ACKs in total.
         total: Spanned<Option<Rate>> = rate().or("10000000/s");
+    }
+}
+
+section! {
+    /// `[ip]`
+    Ip {
+        /// IPv4 options (record route, timestamps, router alert ...) in packets from further away than the link. Real traffic
+        /// has none, and they take the slow path of every stack. Source routes (LSRR, SSRR) are dropped in any case (RFC 7126).
+        options: Spanned<PassOrDrop> =
+            choice(&[("pass", PassOrDrop::Pass), ("drop", PassOrDrop::Drop)]).or("drop");
+        /// IPv6 routing headers with segments left: hosts that take part in segment routing or Mobile IPv6 need them. Type 0 is
+        /// dropped in any case (RFC 5095).
+        routing: Spanned<PassOrDrop> =
+            choice(&[("pass", PassOrDrop::Pass), ("drop", PassOrDrop::Drop)]).or("drop");
+        /// IPv6 extension headers that are not walked: Mobility (135), HIP (139), Shim6 (140), experiments (253, 254), no next
+        /// header (59). Those in `protocols.allow` pass all the same.
+        headers: Spanned<PassOrDrop> =
+            choice(&[("pass", PassOrDrop::Pass), ("drop", PassOrDrop::Drop)]).or("drop");
+    }
+}
+
+section! {
+    /// `[fragments]`
+    FragmentPolicy {
+        /// Fragments that contradict nothing. Large DNS answers and many VPNs need them; `rate` passes them up to both limits
+        /// below, `drop` none. Later fragments have no ports: no service's policy applies to them.
+        policy: Spanned<Fragments> = choice(&[
+            ("pass", Fragments::Pass),
+            ("rate", Fragments::Rate),
+            ("drop", Fragments::Drop),
+        ])
+        .or("rate");
+        /// Fragments of all sources together; sources that have answered a challenge pass beyond it. It spares the CPU: the stack's
+        /// memory for datagrams that never become whole (`net.ipv4.ipfrag_high_thresh`) is filled by far fewer.
+        total: Spanned<Option<Rate>> = rate().or("20000/s burst 20000");
+        /// Fragments of each source: an IPv4 address or an IPv6 /64.
+        per_source: Spanned<Option<Rate>> = rate().or("5000/s burst 10000");
+    }
+}
+
+section! {
+    /// `[icmp]`: neighbour discovery and what else the link needs always passes
+    Icmp {
+        /// Errors (unreachable, packet too big, time exceeded, parameter problem) about packets of the receiver, of all sources
+        /// together. Beyond it pass those about connected sockets of this host: path-MTU discovery goes on under a flood.
+        errors: Spanned<Option<Rate>> = rate().or("1000/s burst 1000");
+        /// The latter, for each source.
+        errors_per_source: Spanned<Option<Rate>> = rate().or("100/s burst 200");
+        /// Pings (echo requests). `limit` passes them up to both limits below. Those to a multicast or broadcast address are
+        /// dropped in any case.
+        echo: Spanned<Echo> =
+            choice(&[("pass", Echo::Pass), ("limit", Echo::Limit), ("drop", Echo::Drop)]).or("limit");
+        /// Pings of each source.
+        echo_per_source: Spanned<Option<Rate>> = rate().or("20/s burst 100");
+        /// Pings of all sources together; sources that have answered a challenge pass beyond it.
+        echo_total: Spanned<Option<Rate>> = rate().or("10000/s burst 10000");
+        /// Replies to pings, of all sources together.
+        echo_replies: Spanned<Option<Rate>> = rate().or("2000/s burst 2000");
+        /// Redirects. A host with one router needs none, and whoever forges one diverts its traffic.
+        redirect: Spanned<PassOrDrop> =
+            choice(&[("pass", PassOrDrop::Pass), ("drop", PassOrDrop::Drop)]).or("drop");
+    }
+}
+
+section! {
+    /// `[protocols]`
+    Protocols {
+        /// Protocols that pass, whatever the other two knobs say. ICMP, TCP and UDP have rules of their own.
+        allow: Vec<Spanned<u8>> = protocol().list();
+        /// All others.
+        other: Spanned<PassOrDrop> =
+            choice(&[("pass", PassOrDrop::Pass), ("drop", PassOrDrop::Drop)]).or("pass");
+        /// Packets of all others together, where they pass.
+        rate: Spanned<Option<Rate>> = rate().or("off");
     }
 }
 

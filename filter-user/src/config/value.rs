@@ -1,6 +1,7 @@
 //! The kinds of values.
 
 mod net;
+mod protocol;
 mod rate;
 mod time;
 
@@ -15,6 +16,7 @@ pub use self::{
 };
 pub(super) use self::{
     net::{listen, port_range, prefix},
+    protocol::protocol,
     rate::{byte_rate, rate},
     time::duration,
 };

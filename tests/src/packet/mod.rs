@@ -119,6 +119,13 @@ impl Packet {
         self
     }
 
+    /// An IPv6 extension header with these bytes; the first is filled in.
+    #[must_use]
+    pub fn extension_of(mut self, kind: u8, header: &[u8]) -> Self {
+        self.extensions.push((kind, header.to_vec()));
+        self
+    }
+
     /// A hop-by-hop header with the router alert of MLD (RFC 2711).
     #[must_use]
     pub fn router_alert(mut self) -> Self {
@@ -155,6 +162,14 @@ impl Packet {
         let mut packet = self.raw(protocol::ICMP, &bytes);
         packet.transport[2..4].copy_from_slice(&sum.to_be_bytes());
         packet
+    }
+
+    /// An ICMP error about `quoted`, of which it repeats what fits.
+    #[must_use]
+    pub fn icmp_about(self, kind: u8, code: u8, quoted: &Self) -> Self {
+        let packet = quoted.bytes().split_off(14);
+        let most = packet.len().min(if self.source.is_ipv6() { 1232 } else { 548 });
+        self.icmp(kind, code, &[&[0; 4], &packet[..most]].concat())
     }
 
     /// A transport whose checksum at `at` covers the pseudo header.
@@ -217,6 +232,19 @@ impl Packet {
         bytes.extend(&self.transport);
         bytes
     }
+}
+
+/// The same frame with one more VLAN tag of that `EtherType`, in front of those that it has.
+#[must_use]
+pub fn tagged(frame: &[u8], ethertype: u16, id: u16) -> Vec<u8> {
+    [&frame[..12], &ethertype.to_be_bytes(), &id.to_be_bytes(), &frame[12..]].concat()
+}
+
+/// The same frame, sent to everybody on the link.
+#[must_use]
+pub fn broadcast(mut frame: Vec<u8>) -> Vec<u8> {
+    frame[..6].fill(0xff);
+    frame
 }
 
 /// A frame from the client's device to the server's.

@@ -50,8 +50,9 @@ fn ethernet_frames() -> Vec<Fixture> {
     ]
 }
 
-fn ipv4() -> Vec<Fixture> {
+pub(crate) fn ipv4() -> Vec<Fixture> {
     let udp = plain().udp(9, 9999, b"some data");
+    let syn = Segment::default().ports(40000, 9999).options(&[1; 4]);
     let mut padded = udp.bytes();
     padded.extend([0; 20]);
     vec![
@@ -62,11 +63,10 @@ fn ipv4() -> Vec<Fixture> {
         ("version 0", with(&udp, 14, 0x05), Reason::Ipv4Header),
         ("header of 16 bytes", with(&udp, 14, 0x44), Reason::Ipv4Header),
         ("header length beyond the total", with(&udp, 14, 0x4f), Reason::Ipv4Truncated),
-        ("options", plain().ipv4_options(&[7, 7, 4, 0, 0, 0, 0]).udp(9, 9999, b"").bytes(), Reason::Pass),
-        ("40 bytes of options", plain().ipv4_options(&[1; 40]).udp(9, 9999, b"").bytes(), Reason::Pass),
+        ("40 bytes of NOPs", plain().ipv4_options(&[1; 40]).udp(9, 9999, b"").bytes(), Reason::Pass),
         ("Ethernet padding", padded, Reason::Pass),
-        ("GRE, which nobody looks into", plain().raw(47, &[0; 24]).bytes(), Reason::Pass),
-        ("no payload at all", plain().raw(253, &[]).bytes(), Reason::Pass),
+        ("GRE, which nobody looks into", plain().raw(47, &[0; 24]).bytes(), Reason::OtherProtocol),
+        ("no payload at all", plain().raw(253, &[]).bytes(), Reason::OtherProtocol),
         ("a first fragment", plain().fragment(0, true).udp(9, 9999, &[0; 24]).bytes(), Reason::Pass),
         (
             "a later fragment",
@@ -74,17 +74,18 @@ fn ipv4() -> Vec<Fixture> {
             Reason::Fragment,
         ),
         (
-            "a later fragment of one byte",
-            plain().fragment(8, true).raw(protocol::TCP, &[1]).bytes(),
+            "a last fragment of one byte",
+            plain().fragment(1480, false).raw(protocol::TCP, &[1]).bytes(),
             Reason::Fragment,
         ),
-        ("a fragmented SYN", plain().fragment(0, true).syn(9999).bytes(), Reason::SynFragmented),
+        ("a fragmented SYN", plain().fragment(0, true).tcp(&syn).bytes(), Reason::SynFragmented),
         ("a SYN with the reserved and DF bits", with(&plain().syn(9999), 20, 0xc0), Reason::Pass),
     ]
 }
 
-fn ipv6() -> Vec<Fixture> {
+pub(crate) fn ipv6() -> Vec<Fixture> {
     let udp = plain6().udp(9, 9999, b"some data");
+    let syn = Segment::default().ports(40000, 9999).options(&[1; 4]);
     let mut lying = plain6().extension(protocol::DESTINATION, 1).udp(9, 9999, b"").bytes();
     lying[14 + 41] = 200;
     let chain = |headers: usize| {
@@ -107,19 +108,23 @@ fn ipv6() -> Vec<Fixture> {
         // Port 0 proves that the segment behind was found.
         ("behind hop-by-hop options", over(protocol::HOP_BY_HOP), Reason::PortZero),
         ("behind destination options", over(protocol::DESTINATION), Reason::PortZero),
-        ("behind a routing header", over(protocol::ROUTING), Reason::PortZero),
+        (
+            "behind a routing header",
+            plain6().extension_of(protocol::ROUTING, &[0, 0, 4, 0, 0, 0, 0, 0]).syn(0).bytes(),
+            Reason::PortZero,
+        ),
         ("behind an authentication header", over(protocol::AUTHENTICATION), Reason::PortZero),
         (
             "behind an atomic fragment (RFC 6946)",
             plain6().fragment(0, false).syn(0).bytes(),
             Reason::PortZero,
         ),
-        ("no next header", plain6().raw(protocol::NO_NEXT, &[]).bytes(), Reason::Pass),
-        ("ESP", plain6().raw(protocol::ESP, &[0; 32]).bytes(), Reason::Pass),
-        ("a fragmented SYN", plain6().fragment(0, true).syn(9999).bytes(), Reason::SynFragmented),
+        ("no next header", plain6().raw(protocol::NO_NEXT, &[]).bytes(), Reason::UnknownHeader),
+        ("ESP", plain6().raw(protocol::ESP, &[0; 32]).bytes(), Reason::OtherProtocol),
+        ("a fragmented SYN", plain6().fragment(0, true).tcp(&syn).bytes(), Reason::SynFragmented),
         (
             "a fragmented SYN behind other headers",
-            plain6().extension(protocol::HOP_BY_HOP, 1).fragment(0, true).syn(9999).bytes(),
+            plain6().extension(protocol::HOP_BY_HOP, 1).fragment(0, true).tcp(&syn).bytes(),
             Reason::SynFragmented,
         ),
         (
@@ -129,13 +134,13 @@ fn ipv6() -> Vec<Fixture> {
         ),
         (
             "a later fragment whose data look like headers",
-            plain6().fragment(8, false).raw(protocol::DESTINATION, &[6, 99, 0, 0, 0, 0, 0, 0]).bytes(),
+            plain6().fragment(1232, false).raw(protocol::DESTINATION, &[6, 99, 0, 0, 0, 0, 0, 0]).bytes(),
             Reason::Fragment,
         ),
     ]
 }
 
-fn transports() -> Vec<Fixture> {
+pub(crate) fn transports() -> Vec<Fixture> {
     let (tcp, tcp6) = (plain().raw(protocol::TCP, &[0; 19]), plain6().raw(protocol::TCP, &[0; 19]));
     let segment = plain().tcp(&Segment::default().ports(9, 9999));
     let udp = plain().udp(9, 9999, b"data");
@@ -157,7 +162,5 @@ fn transports() -> Vec<Fixture> {
         ("3 bytes of ICMPv6", plain6().raw(protocol::ICMPV6, &[128, 0, 0]).bytes(), Reason::IcmpTruncated),
         ("a ping", plain().icmp(8, 0, &[0; 12]).bytes(), Reason::Pass),
         ("a ping, IPv6", plain6().icmp(128, 0, &[0; 12]).bytes(), Reason::Pass),
-        ("packet too big, which PMTU discovery needs", plain6().icmp(2, 0, &[0; 60]).bytes(), Reason::Pass),
-        ("fragmentation needed", plain().icmp(3, 4, &[0; 32]).bytes(), Reason::Pass),
     ]
 }

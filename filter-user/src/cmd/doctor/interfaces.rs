@@ -95,8 +95,10 @@ pub(super) fn checks(host: &Host, interface: &str) -> Vec<Check> {
 fn mtu(interface: &str, mtu: u32, native: bool) -> Check {
     let name = format!("{interface} MTU");
     if native && mtu > ONE_PAGE {
-        let why = format!("{mtu}: many drivers refuse native XDP above {ONE_PAGE}");
-        return Check::warn(name, why, "lower the MTU, or live with generic XDP");
+        let why = format!(
+            "{mtu}: drivers that can't give XDP frames in several buffers refuse it above {ONE_PAGE}"
+        );
+        return Check::warn(name, why, "if native XDP is refused, lower the MTU or live with generic XDP");
     }
     Check::ok(name, mtu.to_string())
 }

@@ -1,5 +1,6 @@
 //! Settings and facts about the host to a [`Plan`]. Pure: the same input gives the same plan.
 
+mod packets;
 mod prefixes;
 mod tcp;
 #[cfg(test)]
@@ -67,6 +68,7 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     // A cookie lives until the end of the period after its own.
     config.in_flight = 2 * nanoseconds(*settings.cookie.period.as_ref());
     strays(&mut config, &settings.stray);
+    config.wire = packets::policy(settings);
     protect(&mut config, &settings.service, problems);
     wire::base(&mut config, settings, problems);
     for (slot, service) in config.services.iter_mut().skip(1).zip(&settings.service) {

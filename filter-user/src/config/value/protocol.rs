@@ -1,0 +1,45 @@
+//! IP protocols.
+
+use super::{Complaint, Leaf, digits, text};
+use crate::config::rule::suggest;
+
+/// Names that the file may use (IANA protocol numbers).
+const NAMES: [(&str, u8); 15] = [
+    ("igmp", 2),
+    ("ipip", 4),
+    ("ipv6", 41),
+    ("dccp", 33),
+    ("rsvp", 46),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+    ("eigrp", 88),
+    ("ospf", 89),
+    ("pim", 103),
+    ("vrrp", 112),
+    ("l2tp", 115),
+    ("sctp", 132),
+    ("udplite", 136),
+];
+
+/// Those that have rules of their own.
+const OWN: [(u8, &str); 4] = [(1, "[icmp]"), (6, "[[service]]"), (17, "[[service]]"), (58, "[icmp]")];
+
+/// A protocol by name or number.
+pub(in crate::config) fn protocol() -> Leaf<u8> {
+    let accepted: Vec<_> = NAMES.iter().map(|(name, _)| format!("`\"{name}\"`")).collect();
+    text(format!("{} or a number: `\"89\"`", accepted.join(", ")), |raw| {
+        let listed = NAMES.iter().find(|(name, _)| *name == raw).map(|(_, number)| *number);
+        let Some(number) = listed.or_else(|| digits(raw)) else {
+            let known = NAMES.map(|(name, _)| name);
+            return Err(Complaint::new(format!("{raw:?} is no protocol"), suggest(raw, &known)));
+        };
+        match OWN.iter().find(|(own, _)| *own == number) {
+            Some((_, table)) => {
+                let message = format!("protocol {number} has rules of its own");
+                Err(Complaint::new(message, format!("remove it; {table} decides")))
+            }
+            None => Ok(number),
+        }
+    })
+}
