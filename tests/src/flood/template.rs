@@ -5,6 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use crate::{
     lab::abi::{self, Generate},
     packet::{
+        broadcast,
         checksum::Sum,
         ip,
         tcp::{self, flag, linux_options},
@@ -29,6 +30,16 @@ pub enum Segment {
     SynAck,
     /// UDP from that port with so many bytes (at most 64): what reflectors send, or junk. IPv4 only: no checksum.
     Udp(u16, usize),
+    /// Pings. IPv4 only, as are the following.
+    Ping,
+    /// Answers to pings that nobody sent: what a Smurf's victim gets.
+    PingReply,
+    /// Pings to everybody on the link.
+    Smurf,
+    /// Errors about connections of the server that there are not.
+    IcmpError,
+    /// Later fragments of datagrams that have no first one.
+    Fragment,
 }
 
 impl Segment {
@@ -107,9 +118,13 @@ impl Order {
         }
     }
 
+    fn is_tcp(&self) -> bool {
+        Segment::ALL.contains(&self.segment)
+    }
+
     fn flags(&self) -> u32 {
         let source = if matches!(self.source, Source::One(_)) { 0 } else { abi::RANDOM_SOURCE };
-        if matches!(self.segment, Segment::Udp(..)) {
+        if !self.is_tcp() {
             return source | abi::ONLY_SOURCE;
         }
         let has_ack = !matches!(self.segment, Segment::Syn | Segment::Rst);
@@ -123,7 +138,7 @@ impl Order {
         let mut frame = self.frame();
         if let Segment::Udp(..) = self.segment {
             frame[layout.transport + 6..layout.transport + 8].fill(0);
-        } else {
+        } else if self.is_tcp() {
             for at in [0, 4, 6, 8, 10, 16].map(|at| layout.transport + at) {
                 frame[at..at + 2].fill(0);
             }
@@ -166,6 +181,18 @@ impl Order {
         let segment = match self.segment {
             Segment::Udp(from, len) => {
                 return ip(&source, &destination).udp(from, self.port, &vec![0x5a; len & !1]).bytes();
+            }
+            Segment::Ping => return ip(&source, &destination).icmp(8, 0, &[0x5a; 36]).bytes(),
+            Segment::PingReply => return ip(&source, &destination).icmp(0, 0, &[0x5a; 36]).bytes(),
+            Segment::Smurf => {
+                return broadcast(ip(&source, "255.255.255.255").icmp(8, 0, &[0x5a; 36]).bytes());
+            }
+            Segment::IcmpError => {
+                let quoted = ip(&destination, "80.9.9.9").syn(self.port);
+                return ip(&source, &destination).icmp_about(3, 4, &quoted).bytes();
+            }
+            Segment::Fragment => {
+                return ip(&source, &destination).fragment(1480, false).raw(17, &[0x5a; 64]).bytes();
             }
             Segment::Syn => segment.options(&linux_options(0x0100_0000)),
             Segment::Ack => segment.flags(flag::ACK),
