@@ -313,8 +313,9 @@ fn ipv4_options<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &Packet, l
     if packet.l4 as usize > cursor.len() {
         return Break(Reason::HeadersSplit);
     }
-    cursor.skip(length);
-    match frame.ipv4_options(packet.l4 - length, length) {
+    // Not `skip`: Linux 6.1 takes a difference for one that may be negative.
+    *cursor = cursor.at(packet.l4);
+    match frame.ipv4_options(packet.l3 + size_of::<Ipv4>() as u16, length) {
         ip_options::MALFORMED => Break(Reason::Ipv4OptionsMalformed),
         marks => Continue(marks as u8),
     }
