@@ -54,6 +54,20 @@ pub mod name {
     pub const STEP_DOWN: &str = "STEP_DOWN";
     /// LPM trie of management prefixes, key v4-mapped.
     pub const MANAGEMENT: &str = "MANAGEMENT";
+    /// Read-only global [`crate::list::Listed`].
+    pub const LISTED: &str = "LISTED";
+    /// Array of [`crate::list::Record`]: the IPv4 lists.
+    pub const LIST_RECORDS: &str = "LIST_RECORDS";
+    /// Array of [`crate::list::Page`]: the IPv4 lists.
+    pub const LIST_PAGES: &str = "LIST_PAGES";
+    /// Array of [`crate::list::Node`]: the IPv6 lists.
+    pub const LIST_NODES: &str = "LIST_NODES";
+    /// Hash of [`crate::ban::Ban`] by [`crate::ban::key_v4`] and [`crate::ban::key_v6`].
+    pub const BANS: &str = "BANS";
+    /// LPM trie of [`crate::ban::Ban`], key v4-mapped: bans of other prefixes.
+    pub const BANNED: &str = "BANNED";
+    /// Array with one [`crate::ban::Control`].
+    pub const BAN_CONTROL: &str = "BAN_CONTROL";
     /// Hash of this host's addresses, key v4-mapped, value [`super::LOCAL_ADDRESS`] or [`super::LOCAL_BROADCAST`].
     pub const LOCAL: &str = "LOCAL";
 }

@@ -230,6 +230,14 @@ pub mod flags {
     pub const REVERSE_PATH_STRICT: u32 = 1 << 23;
 }
 
+/// Bits of [`Config::list_families`].
+pub mod list_families {
+    /// A list holds an IPv4 prefix.
+    pub const V4: u32 = 1;
+    /// A list holds an IPv6 prefix.
+    pub const V6: u32 = 2;
+}
+
 /// Flags of [`LocalTcp`]: what `net.ipv4.tcp_*` allows.
 pub mod tcp {
     /// `tcp_timestamps`
@@ -368,6 +376,10 @@ pub struct Config {
     pub services: [Service; MAX_SERVICES],
     /// Fragments, options, ICMP, other protocols.
     pub wire: wire::Policy,
+    /// Families that the lists hold: bits of [`list_families`].
+    pub list_families: u32,
+    /// Reserved, 0.
+    pub list_reserved: u32,
 }
 
 impl Config {
@@ -412,6 +424,8 @@ impl Config {
         connected: [Prefix { network: [0; 4], mask: [0; 4] }; MAX_CONNECTED],
         services: [Service::NONE; MAX_SERVICES],
         wire: wire::Policy::NONE,
+        list_families: 0,
+        list_reserved: 0,
     };
 
     /// Whether an address lies in a network behind this host.
@@ -483,10 +497,8 @@ const _: () = {
     assert!(size_of::<Prefix>() == 32);
     let limits = 10 * 16 + 4 * 8;
     let prefixes = 32 * (MAX_CONNECTED + MAX_OWN) + 33 * MAX_PROTECTED;
-    assert!(
-        size_of::<Config>()
-            == 32 + 4 * TABLES + 16 + 16 + limits + prefixes + 184 * MAX_SERVICES + size_of::<wire::Policy>()
-    );
+    let rest = size_of::<wire::Policy>() + 8;
+    assert!(size_of::<Config>() == 32 + 4 * TABLES + 16 + 16 + limits + prefixes + 184 * MAX_SERVICES + rest);
 };
 
 #[cfg(test)]

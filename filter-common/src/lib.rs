@@ -19,6 +19,7 @@
 //! | [`bucket`] | token buckets in a set-associative table |
 //! | [`reply`] | a SYN turned into its SYN-ACK in place |
 //! | [`bogon`] | sources that cannot be real |
+//! | [`list`], [`ban`] | sources that somebody has listed |
 //! | [`stages`] | the ordered pipeline |
 #![cfg_attr(not(any(test, feature = "user")), no_std)]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -30,6 +31,7 @@ compile_error!("big-endian machines are not supported yet");
 
 pub mod abi;
 pub mod arm;
+pub mod ban;
 pub mod bogon;
 pub mod bucket;
 pub mod challenge;
@@ -41,6 +43,7 @@ pub mod frame;
 pub mod headers;
 pub mod hints;
 pub mod ip_options;
+pub mod list;
 pub mod options;
 pub mod packet;
 pub mod quote;

@@ -129,6 +129,9 @@ reasons! {
     60 Stray Pass "stray" "A segment for no connection of this host, while there are few.";
     61 UdpReply Pass "udp_reply" "Answers a datagram that this host, or one behind it, has sent a moment ago.";
 
+    64 AllowListed Pass "allow_list" "The source is on the allow list: only what can't be parsed is dropped.";
+    65 BlockList Drop "block_list" "The source is on the block list.";
+    66 Banned Drop "banned" "The source is banned, and the ban has not ended.";
     68 FragmentOverflow Drop "fragment_overflow" "A fragment that ends beyond 65535 bytes: Teardrop, ping of death.";
     69 FragmentOverlap Drop "fragment_overlap" "A later fragment inside what must be the transport header (RFC 1858, RFC 3128).";
     70 FragmentTiny Drop "fragment_tiny" "A first fragment without its whole header chain (RFC 1858, RFC 7112).";

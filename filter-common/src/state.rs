@@ -7,6 +7,7 @@ use crate::{
     config::{Config, Limit, Ports, Summary},
     cookie::Keys,
     hints::Hints,
+    list::Class,
     packet::{Address, Packet},
     quote::Quote,
 };
@@ -105,6 +106,15 @@ pub trait State {
 
     /// Whether the source is on the management list; asked only where [`Summary`] has a bit.
     fn is_management(&self, source: &Address) -> bool;
+
+    /// What the lists say of a packet's source; asked only where [`Config::list_families`] has its bit.
+    fn class(&self, packet: &Packet) -> Class;
+
+    /// Whether there is any ban at all.
+    fn any_bans(&self) -> bool;
+
+    /// Whether the packet's source is banned now.
+    fn is_banned(&self, packet: &Packet) -> bool;
 
     /// Whether an address is this host's own.
     fn is_local(&self, address: &Address) -> bool;

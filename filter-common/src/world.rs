@@ -8,14 +8,18 @@ use std::{
 use crate::{
     abi::{StepDown, TcpReqAttrs},
     arm::Arm,
+    ban::{self, Bans},
     bucket::{Line, charge},
-    config::{Config, Limit, LocalTcp, MAX_SERVICES, Ports, Service, Summary, TABLES, flags, syn_mode, tcp},
+    config::{
+        Config, Limit, LocalTcp, MAX_SERVICES, Ports, Prefix, Service, Summary, TABLES, flags, syn_mode, tcp,
+    },
     cookie::{Keys, Slot},
     cursor::{Cursor, Writer},
     extensions,
     frame::Frame,
     hints::Hints,
     ip_options,
+    list::{self, Class, build::Tables},
     options::{self, TcpOptions},
     packet::{Address, Packet},
     quote::{self, Quote},
@@ -42,6 +46,12 @@ pub struct World {
     pub summary: Box<Summary>,
     /// Management addresses.
     pub management: HashSet<[u32; 4]>,
+    /// Allow and block lists.
+    pub lists: Tables,
+    /// Ends of bans, by key of the source.
+    pub bans: HashMap<u64, u64>,
+    /// Banned prefixes with their ends; the longest must come first.
+    pub banned: Vec<(Prefix, u64)>,
     /// Own addresses.
     pub local: HashSet<[u32; 4]>,
     /// Broadcast addresses of own networks.
@@ -104,6 +114,9 @@ impl World {
             ports: Box::new(Ports::EMPTY),
             summary: Box::new(Summary::EMPTY),
             management: HashSet::new(),
+            lists: Tables::new(&[], &[]),
+            bans: HashMap::new(),
+            banned: Vec::new(),
             local: HashSet::new(),
             broadcasts: HashSet::new(),
             hints,
@@ -171,6 +184,18 @@ impl State for World {
 
     fn is_management(&self, source: &Address) -> bool {
         self.management.contains(&source.0)
+    }
+
+    fn class(&self, packet: &Packet) -> Class {
+        list::class_of(packet, &self.lists)
+    }
+
+    fn any_bans(&self) -> bool {
+        self.gate() != 0
+    }
+
+    fn is_banned(&self, packet: &Packet) -> bool {
+        ban::is_banned(packet, self)
     }
 
     fn is_local(&self, address: &Address) -> bool {
@@ -252,6 +277,25 @@ impl State for World {
 
     fn step_down(&self, port: u16, why: StepDown) {
         self.stepped_down.borrow_mut().insert(port, why);
+    }
+}
+
+impl Bans for World {
+    fn gate(&self) -> u64 {
+        let sources = if self.bans.is_empty() { 0 } else { 3 };
+        sources | if self.banned.is_empty() { 0 } else { 12 }
+    }
+
+    fn source(&self, key: u64) -> Option<u64> {
+        self.bans.get(&key).copied()
+    }
+
+    fn prefix(&self, address: &Address) -> Option<u64> {
+        self.banned.iter().find(|(prefix, _)| prefix.contains(address)).map(|(_, until)| *until)
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.get()
     }
 }
 

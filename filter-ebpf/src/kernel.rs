@@ -20,6 +20,7 @@ use filter_common::{
     cursor::index,
     headers::{Ipv4, Ipv6, Tcp, protocol},
     hints::Hints,
+    list::Class,
     packet::{Address, Packet, Transport},
     quote::Quote,
     stages::{limit, proven},
@@ -27,7 +28,7 @@ use filter_common::{
     word::Word,
 };
 
-use crate::{maps, route};
+use crate::{lists, maps, route};
 
 /// The world as one packet's program sees it.
 pub(crate) struct Kernel<C> {
@@ -133,6 +134,21 @@ impl<C: Bounds> State for Kernel<C> {
     fn is_management(&self, source: &Address) -> bool {
         let key = aya_ebpf::btf_maps::lpm_trie::Key::new(128, source.0);
         maps::MANAGEMENT.get(&key).is_some()
+    }
+
+    #[inline(always)]
+    fn class(&self, packet: &Packet) -> Class {
+        lists::class(packet)
+    }
+
+    #[inline(always)]
+    fn any_bans(&self) -> bool {
+        lists::any_bans()
+    }
+
+    #[inline(always)]
+    fn is_banned(&self, packet: &Packet) -> bool {
+        lists::is_banned(packet)
     }
 
     #[inline(always)]

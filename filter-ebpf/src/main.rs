@@ -5,6 +5,7 @@
 #![feature(asm_experimental_arch)]
 
 mod kernel;
+mod lists;
 mod maps;
 mod route;
 mod tc;

@@ -8,10 +8,12 @@ use aya_ebpf::{
 use filter_common::{
     abi::{COUNTERS_LEN, Counter, HANDOVERS_LEN, Ports8},
     arm::Arm,
+    ban::{Ban, Control},
     bucket::Line,
     config::{Config, MAX_SERVICES, Ports, Summary},
     cookie::Keys,
     hints::Hints,
+    list::{Listed, Node, Page, Record},
     packet::Packet,
     state::TOTALS,
     word::Word,
@@ -62,6 +64,21 @@ pub(crate) static MANAGEMENT: LpmTrie<[u32; 4], u8, 1024, { BPF_F_NO_PREALLOC as
 #[btf_map]
 pub(crate) static LOCAL: HashMap<[u32; 4], u8, 1024> = HashMap::new();
 
+// Made anew by each reload, as large as the lists are.
+#[btf_map]
+pub(crate) static LIST_RECORDS: Array<Record, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static LIST_PAGES: Array<Page, 1, MMAPABLE> = Array::new();
+#[btf_map]
+pub(crate) static LIST_NODES: Array<Node, 1, MMAPABLE> = Array::new();
+// Its memory is taken when it is made: a ban never fails for want of memory in the middle of an attack.
+#[btf_map]
+pub(crate) static BANS: HashMap<u64, Ban, 1024> = HashMap::new();
+#[btf_map]
+pub(crate) static BANNED: LpmTrie<[u32; 4], Ban, 1024, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static BAN_CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
+
 // Globals in .rodata: user space writes them before the load, then they are frozen and the verifier treats
 // them as constants. `read` keeps the compiler from doing the same with the zeros that it sees.
 #[unsafe(no_mangle)]
@@ -70,6 +87,8 @@ static CONFIG: Config = Config::EMPTY;
 static PORTS: Ports = Ports::EMPTY;
 #[unsafe(no_mangle)]
 static SUMMARY: Summary = Summary::EMPTY;
+#[unsafe(no_mangle)]
+static LISTED: Listed = Listed::EMPTY;
 
 /// The interface's configuration.
 #[inline(always)]
@@ -87,6 +106,12 @@ pub(crate) fn ports() -> &'static Ports {
 #[inline(always)]
 pub(crate) fn summary() -> &'static Summary {
     read(&SUMMARY)
+}
+
+/// Summary of the allow and block lists.
+#[inline(always)]
+pub(crate) fn listed() -> &'static Listed {
+    read(&LISTED)
 }
 
 /// The same reference, of unknown origin to the compiler.

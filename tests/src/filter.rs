@@ -45,13 +45,24 @@ impl Filter {
         let pair = Pair::new(Wire::Cable)?;
         let floodwall = Floodwall::start(&pair.server, config)?;
         pair.client.namespace.ip(&format!("link set {} down", pair.client.device))?;
+        let (dataplane, program, ifindex) = Self::attached(&pair, &floodwall)?;
+        Ok(Self { pair, floodwall, dataplane, program, ifindex })
+    }
+
+    /// Takes hold of what runs now: a reload or another daemon has loaded new programs.
+    pub fn again(&mut self) -> Result<()> {
+        (self.dataplane, self.program, self.ifindex) = Self::attached(&self.pair, &self.floodwall)?;
+        Ok(())
+    }
+
+    fn attached(pair: &Pair, floodwall: &Floodwall) -> Result<(Dataplane, Xdp, u32)> {
         let (dataplane, interface) = pair.server.namespace.run(|| -> Result<_> {
             let dataplane = dataplane::open(&floodwall.pins())?;
             let interface = dataplane.interfaces()?.pop().context("no interface")?;
             Ok((dataplane, interface))
         })?;
         let program = program(interface.xdp_program.context("no XDP program")?)?;
-        Ok(Self { pair, floodwall, dataplane, program, ifindex: interface.ifindex })
+        Ok((dataplane, program, interface.ifindex))
     }
 
     /// Runs one frame through the program and asserts its fate: the action, exactly one counter that moved by

@@ -50,6 +50,7 @@ fn everything_switched_on_loads() -> Result<()> {
             flags: EVERYTHING | way,
             lines: [1024; TABLES],
             management_families: 3,
+            list_families: 3,
             reply_per_prefix: limit,
             reply_total: limit,
             unknown_acks: limit,

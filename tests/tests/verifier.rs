@@ -26,7 +26,7 @@ fn configurations() -> Vec<(&'static str, Config)> {
             "everything",
             Config {
                 management,
-                rest: "[stray]\nscope = \"host\"".into(),
+                rest: "[stray]\nscope = \"host\"\n[lists]\nblock = [\"44.9.9.9\", \"2a00:9::9\"]".into(),
                 ..service(&format!(
                     "syn = {{ mode = \"auto\", data = \"drop\" }}\nprotect = [\"44.1.2.0/24\"]\n{limited}"
                 ))

@@ -19,6 +19,7 @@ mod gtsm;
 mod icmp;
 pub mod limit;
 mod link;
+mod lists;
 mod management;
 mod odd_headers;
 mod own;
@@ -57,10 +58,12 @@ pub fn decide<F: Frame, S: State>(frame: &mut F, state: &S) -> Reason {
 pub fn early<S: State>(packet: &Packet, state: &S) -> Verdict {
     link::check(packet)?;
     management::check(packet, state)?;
+    let class = lists::allowed(packet, state)?;
     odd_headers::check(packet, state)?;
     icmp::early(packet, state)?;
     spoofed::check(packet, state)?;
     tcp_flags::check(packet)?;
+    lists::blocked(packet, class, state)?;
     fragment::check(packet)
 }
 

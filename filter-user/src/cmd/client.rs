@@ -3,10 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
 use super::failure::{Failure, Kind};
@@ -16,9 +16,23 @@ const LARGEST_ANSWER: usize = 1 << 20;
 
 /// Sends one request and waits for its answer.
 pub fn call<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> anyhow::Result<T> {
+    request(socket, method, path, Bytes::new())
+}
+
+/// The same with a body in JSON.
+pub fn send<T: DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: &impl Serialize,
+) -> anyhow::Result<T> {
+    request(socket, method, path, serde_json::to_vec(body)?.into())
+}
+
+fn request<T: DeserializeOwned>(socket: &Path, method: Method, path: &str, body: Bytes) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer =
-        runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(socket, method, path)).await });
+    let answer = runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, exchange(socket, method, path, body)).await });
     let (status, body) =
         answer.map_err(|_| unreachable(socket, &format!("no answer within {} s", PATIENCE.as_secs())))??;
     if status.is_success() {
@@ -27,7 +41,12 @@ pub fn call<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> a
     Err(refusal(status, &body).into())
 }
 
-async fn exchange(socket: &Path, method: Method, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn exchange(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> anyhow::Result<(StatusCode, Bytes)> {
     let stream = UnixStream::connect(socket).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::PermissionDenied => anyhow::Error::new(Failure::new(
             Kind::Permission,
@@ -39,8 +58,8 @@ async fn exchange(socket: &Path, method: Method, path: &str) -> anyhow::Result<(
     let lost = |error: hyper::Error| unreachable(socket, &error.to_string());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     tokio::spawn(connection);
-    let request =
-        Request::builder().method(method).uri(path).header("host", "floodwall").body(Empty::<Bytes>::new())?;
+    let request = Request::builder().method(method).uri(path).header("host", "floodwall");
+    let request = request.header("content-type", "application/json").body(Full::new(body))?;
     let answer = sender.send_request(request).await.map_err(lost)?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;

@@ -22,6 +22,8 @@ pub enum Kind {
     ConfigInvalid,
     /// It would do harm.
     GuardRail,
+    /// Some of it was done.
+    Partial,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Self::Permission => 4,
             Self::ConfigInvalid => 5,
             Self::GuardRail => 6,
+            Self::Partial => 8,
         }
     }
 
@@ -46,6 +49,7 @@ impl Kind {
             Self::Permission => "run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
             Self::ConfigInvalid => "floodwall config check --config FILE",
             Self::GuardRail => "floodwall doctor tells what is in the way",
+            Self::Partial => "what is refused is told line by line",
         }
     }
 }

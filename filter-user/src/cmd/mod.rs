@@ -1,5 +1,6 @@
 //! The verbs: one file each. They print and end; what they do is done elsewhere.
 
+pub mod ban;
 pub mod client;
 pub mod config;
 pub mod cookie;
@@ -84,6 +85,9 @@ enum Command {
     Status(status::Args),
     /// Tell which modes work on this host, why others don't, and what to do
     Doctor(doctor::Args),
+    /// Sources that are dropped for a while
+    #[command(subcommand)]
+    Ban(ban::Command),
     /// SYN cookies' keys
     #[command(subcommand)]
     Cookie(cookie::Command),
@@ -106,6 +110,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Detach(args) => detach::run(&args, out),
         Command::Status(args) => status::run(&args, &socket, out),
         Command::Doctor(args) => doctor::run(&args, out),
+        Command::Ban(command) => ban::run(&command, &socket, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),
         Command::Config(command) => config::run(&command, out),
     };

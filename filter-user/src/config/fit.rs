@@ -1,13 +1,17 @@
 //! Whether a valid file fits this host.
 
-use super::{Diagnostic, Error, Host, Loaded, Report, compile, diagnostic::Problems};
+use std::sync::Arc;
+
+use super::{Diagnostic, Error, Host, Loaded, Report, compile, diagnostic::Problems, lists};
 use crate::{daemon::secrets::Master, dataplane::Plan};
 
 /// What the file comes to here, with all warnings; or everything that is in the way.
 pub fn fit(loaded: &Loaded, host: &Host) -> Result<(Plan, Report), Error> {
     let mut problems = Problems::default();
     key_file(loaded, &mut problems);
-    let plan = compile::plan(&loaded.settings, host, &mut problems);
+    let read = |problems: &mut Problems| Arc::new(lists::read(&loaded.settings.lists, problems));
+    let lists = loaded.lists.clone().unwrap_or_else(|| read(&mut problems));
+    let plan = compile::plan(&loaded.settings, host, lists, &mut problems);
     loaded.report.diagnostics.iter().for_each(|known| problems.push(known.clone()));
     let report = Report { source: loaded.report.source.clone(), diagnostics: problems.into_sorted() };
     match plan {

@@ -7,12 +7,14 @@
 //! - [`host`]: the facts about this machine; the only thing here that looks at it.
 //! - [`compile`]: settings and facts to a [`crate::dataplane::Plan`].
 //! - [`mod@fit`]: both of the last, with all that is in the way.
+//! - [`lists`]: the prefixes of allow and block lists, from the file and from those that it names.
 //! - [`diagnostic`]: what is wrong, with line, column, caret and hint.
 
 pub mod compile;
 pub mod diagnostic;
 pub mod fit;
 pub mod host;
+pub mod lists;
 pub mod rule;
 pub mod schema;
 pub mod source;
@@ -24,7 +26,7 @@ mod docs;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use toml::de::DeTable;
 
@@ -36,6 +38,7 @@ pub use self::{
     schema::{Mode, Settings},
     source::Source,
 };
+use crate::dataplane::plan::Lists;
 
 /// Why there is no usable configuration.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +86,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// Warnings about it; without errors.
     pub report: Report,
+    /// What its lists hold; `None` until they are read.
+    pub lists: Option<Arc<Lists>>,
 }
 
 /// Reads and validates the file at `path`.
@@ -105,7 +110,7 @@ pub fn parse(source: Source) -> Result<Loaded, Error> {
     let refused = problems.any_error();
     let report = Report { source, diagnostics: problems.into_sorted() };
     match settings {
-        Some(settings) if !refused => Ok(Loaded { settings, report }),
+        Some(settings) if !refused => Ok(Loaded { settings, report, lists: None }),
         _ => Err(Error::Invalid(Box::new(report))),
     }
 }

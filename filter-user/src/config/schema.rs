@@ -179,6 +179,8 @@ section! {
         daemon: Daemon = table::<Daemon>();
         /// Sources that nothing may lock out.
         management: Management = table::<Management>();
+        /// Sources that always pass, and such that never do.
+        lists: Lists = table::<Lists>();
         /// An interface to protect; at least one, at most 16.
         interface: Vec<Interface> = tables::<Interface>();
         /// What this host serves, and how it is protected; at most 63.
@@ -230,6 +232,21 @@ section! {
     Management {
         /// Sources whose packets always pass: put the addresses here that you log in from.
         allow: Vec<Spanned<IpNet>> = prefix().list();
+    }
+}
+
+section! {
+    /// `[lists]`: read at start and on SIGHUP, swapped in at once. Where both lists hold a source, it is allowed;
+    /// `management.allow` comes before both. Together they hold up to 1,048,576 IPv4 and 262,144 IPv6 prefixes.
+    Lists {
+        /// Sources that pass whatever else is said: no later check, no limit, no ban. Anybody can forge them, so list as few as you need.
+        allow: Vec<Spanned<IpNet>> = prefix().list();
+        /// Sources whose packets are dropped.
+        block: Vec<Spanned<IpNet>> = prefix().list();
+        /// Files with more of them: an address or a prefix a line, `#` and `;` begin comments; at most 256 MiB each.
+        allow_files: Vec<Spanned<PathBuf>> = path().list();
+        /// The same for the block list.
+        block_files: Vec<Spanned<PathBuf>> = path().list();
     }
 }
 
@@ -575,6 +592,11 @@ section! {
         local_addresses: Spanned<u32> = number(16..=65536).or("1024");
         /// Management prefixes.
         management_prefixes: Spanned<u32> = number(16..=65536).or("1024");
+        /// Banned IPv4 addresses and IPv6 /64s. Each takes 130 bytes from the start on: none fails for want of memory. Bans live on in a
+        /// table of another size, as many as fit.
+        bans: Spanned<u32> = number(1024..=1_048_576).or("65536");
+        /// Banned prefixes of other lengths; their memory is taken when they are made.
+        banned_prefixes: Spanned<u32> = number(16..=65536).or("16384");
     }
 }
 

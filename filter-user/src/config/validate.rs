@@ -15,6 +15,8 @@ use super::{
 /// Checks the whole, cuts off host bits.
 pub fn settings(settings: &mut Settings, problems: &mut Problems) {
     interfaces(&settings.interface, problems);
+    normalise(&mut settings.lists.allow, problems);
+    normalise(&mut settings.lists.block, problems);
     services(&settings.service, problems);
     for service in &mut settings.service {
         normalise(&mut service.protect, problems);

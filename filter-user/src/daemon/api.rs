@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `GET /v1/status` | whoever can connect | [`Status`] |
 //! | `POST /v1/cookie/rotate` | root, or the daemon's user | [`Rotated`] |
+//! | `POST /v1/bans`, `/v1/bans/delete` | the same | see [`super::bans`] |
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{live::Live, secrets};
+use super::{bans, live::Live, secrets};
 use crate::{
     cmd::failure::{Body, Failure, Kind},
     observe::status::Status,
@@ -30,7 +31,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn may_change(self) -> Result<(), Refused> {
+    pub(super) fn may_change(self) -> Result<(), Refused> {
         let own = nix::unistd::geteuid().as_raw();
         if self.uid == 0 || self.uid == own {
             return Ok(());
@@ -61,7 +62,7 @@ pub struct Rotate {
 
 /// An error on its way to the client, in the shape that the CLI prints.
 #[derive(Debug)]
-struct Refused(anyhow::Error);
+pub(super) struct Refused(anyhow::Error);
 
 impl From<anyhow::Error> for Refused {
     fn from(error: anyhow::Error) -> Self {
@@ -83,7 +84,8 @@ impl IntoResponse for Refused {
 
 /// The routes.
 pub fn router(live: Arc<Live>) -> Router {
-    Router::new().route("/v1/status", get(status)).route("/v1/cookie/rotate", post(rotate)).with_state(live)
+    let routes = Router::new().route("/v1/status", get(status)).route("/v1/cookie/rotate", post(rotate));
+    routes.merge(bans::router()).with_state(live)
 }
 
 async fn status(State(live): State<Arc<Live>>) -> Result<Json<Status>, Refused> {

@@ -12,7 +12,11 @@ use anyhow::Result;
 use tracing::{error, info, warn};
 
 use self::state::State;
-use super::{secrets::Rotated, systemd};
+use super::{
+    bans::{Add, Added, Delete, Deleted},
+    secrets::Rotated,
+    systemd,
+};
 use crate::{
     config::{self, Loaded},
     observe::{
@@ -75,6 +79,9 @@ impl Live {
         }
         state.complaint = complaint;
         state.tell_step_downs();
+        if let Err(problem) = state.dataplane.sweep_bans() {
+            warn!("cannot sweep bans that have ended: {problem:#}");
+        }
     }
 
     /// Gives ports that stepped down another try.
@@ -106,6 +113,18 @@ impl Live {
         let epoch = state.dataplane.keys()?.epoch;
         info!(epoch, "cookie key rotated on request");
         Ok((rotated, epoch))
+    }
+
+    /// Bans what may be banned.
+    pub fn ban(&self, add: &Add) -> Result<Added> {
+        self.state().ban(add)
+    }
+
+    /// Ends bans.
+    pub fn unban(&self, delete: &Delete) -> Result<Deleted> {
+        let removed = self.state().dataplane.unban(&delete.entries)?;
+        info!(removed, "bans ended on request");
+        Ok(Deleted { schema: 1, removed, absent: delete.entries.len() as u64 - removed })
     }
 
     /// For a scrape.

@@ -4,6 +4,7 @@
 //! - [`live`]: what runs now: the configuration, the data path, the keys; reload and refresh.
 //! - [`secrets`]: the cookie keys.
 //! - [`api`] and [`server`]: the control socket and `/metrics`.
+//! - [`bans`]: bans on request, and what is never banned.
 //! - [`kernel_log`]: what the kernel programs have to say.
 //! - [`lock`], [`signals`], [`log`], [`systemd`]: a process among others.
 //!
@@ -11,6 +12,7 @@
 //! What stops is the rotation of keys, so cookies step down when the last key has aged out.
 
 pub mod api;
+pub mod bans;
 pub mod kernel_log;
 pub mod live;
 pub mod lock;

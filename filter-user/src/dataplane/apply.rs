@@ -12,15 +12,15 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use tracing::{info, warn};
 
 use super::{
-    Dataplane,
+    Dataplane, bans,
     bytes::prefix_key,
-    commit, fingerprint, load,
+    commit, fingerprint, lists, load,
     load::MapPaths,
     local::Local,
     netlink, object,
     pins::{Hook, Pins, exists},
     plan::{InterfacePlan, Plan},
-    schema::{Fate, STATE, Schema},
+    schema::{Fate, LISTS, STATE, Schema},
     slots::{self, Assigned, Record, Slots},
     tables::StepDowns,
     tc::{self, Side},
@@ -181,12 +181,15 @@ fn load_all(
         let programs = load::load(plan, &target.config, sides, schema, &paths);
         target.programs = Some(programs.with_context(|| on(target.plan))?);
     }
-    fill_management(plan, targets)
+    fill_management(plan, targets)?;
+    let programs = targets.first().and_then(|target| target.programs.as_ref()).context("no programs")?;
+    lists::fill(programs, &plan.lists)?;
+    bans::move_over(pins)
 }
 
 /// Where each map comes from: its pin, or the staging folder if it is to be new.
 fn map_paths(pins: &Pins, schema: &Schema, notes: &mut Vec<String>) -> Result<MapPaths> {
-    let mut paths = MapPaths::from([(name::MANAGEMENT, pins.staged(name::MANAGEMENT))]);
+    let mut paths = MapPaths::from(LISTS.map(|name| (name, pins.staged(name))));
     for name in STATE {
         let pinned = pins.map(name);
         let path = match schema.fate(name, &pinned)? {
@@ -194,7 +197,9 @@ fn map_paths(pins: &Pins, schema: &Schema, notes: &mut Vec<String>) -> Result<Ma
             Fate::Create => pins.staged(name),
             Fate::Replace { from } => {
                 let to = schema.get(name)?.entries;
-                notes.push(format!("table {name} starts empty: {to} entries instead of {from}"));
+                let starts =
+                    if bans::TABLES.contains(&name) { "takes its entries along" } else { "starts empty" };
+                notes.push(format!("table {name} {starts}: {to} entries instead of {from}"));
                 pins.staged(name)
             }
         };

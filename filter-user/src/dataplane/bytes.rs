@@ -4,7 +4,10 @@
 use std::{net::IpAddr, slice};
 
 use aya::maps::lpm_trie::Key;
-use filter_common::config::{Config, Ports, Summary};
+use filter_common::{
+    config::{Config, Ports, Summary},
+    list::Listed,
+};
 use ipnet::IpNet;
 
 /// A `repr(C)` type without padding.
@@ -19,6 +22,8 @@ unsafe impl Plain for Config {}
 unsafe impl Plain for Ports {}
 // SAFETY: repr(C), words only.
 unsafe impl Plain for Summary {}
+// SAFETY: repr(C), words only.
+unsafe impl Plain for Listed {}
 
 /// The bytes of a shared structure.
 pub(super) fn bytes_of<T: Plain>(value: &T) -> &[u8] {

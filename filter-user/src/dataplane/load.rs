@@ -17,7 +17,7 @@ use super::{
     bytes::bytes_of,
     object,
     plan::{InterfacePlan, Plan},
-    schema::{STATE, Schema},
+    schema::{LISTS, STATE, Schema},
     tc::Side,
 };
 
@@ -50,8 +50,9 @@ pub(super) fn load(
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
         .override_global(name::CONFIG, bytes_of(config), true)
         .override_global(name::PORTS, bytes_of(&*plan.ports), true)
-        .override_global(name::SUMMARY, bytes_of(&*plan.summary), true);
-    for name in STATE.into_iter().chain([name::MANAGEMENT]) {
+        .override_global(name::SUMMARY, bytes_of(&*plan.summary), true)
+        .override_global(name::LISTED, bytes_of(&*plan.lists.listed), true);
+    for name in STATE.into_iter().chain(LISTS) {
         let path = paths.get(name).with_context(|| format!("no path for map {name}"))?;
         loader
             .map_max_entries(name, schema.get(name)?.entries)

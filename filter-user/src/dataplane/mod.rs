@@ -9,7 +9,7 @@
 //! | `apply`, `commit`, `load` | loading everything, then swapping |
 //! | `xdp`, `tc`, `netlink`, `sys` | attachments and what the kernel says about them |
 //! | `pins`, `schema`, `slots`, `fingerprint` | what outlives the daemon |
-//! | `tables`, `keymap`, `mapping`, `bytes` | typed access to maps |
+//! | `tables`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
 
 use std::{
@@ -28,6 +28,7 @@ use filter_common::{
 };
 
 mod apply;
+mod bans;
 mod btf;
 mod bytes;
 mod commit;
@@ -35,6 +36,7 @@ mod detach;
 mod fingerprint;
 mod keymap;
 pub mod kfunc;
+mod lists;
 mod load;
 mod local;
 mod look;
@@ -52,6 +54,7 @@ mod tc;
 mod xdp;
 
 pub use apply::apply;
+pub use bans::{Banned, Figures, Made, end};
 pub use detach::detach;
 pub use keymap::{KEY_WORDS, KeyMap, Timeline, Window};
 pub use look::{Attached, attached};
@@ -61,6 +64,8 @@ pub use status::{Count, Interface, KeyStatus, Program};
 pub use tables::{Armed, Fill, SAMPLE_LINES, Switched};
 pub use tc::TcKind;
 
+use bans::Bans;
+use ipnet::IpNet;
 use local::Local;
 use pins::{Pins, exists};
 use schema::Schema;
@@ -102,6 +107,7 @@ pub struct Dataplane {
     queries: Table,
     flows: Table,
     arms: Arms,
+    bans: Mutex<Bans>,
     notes: Vec<String>,
 }
 
@@ -142,6 +148,7 @@ impl Dataplane {
             queries: Table::open(&pins.map(name::QUERIES))?,
             flows: Table::open(&pins.map(name::FLOWS))?,
             arms: Arms::open(&pins.map(name::ARMS))?,
+            bans: Bans::open(&pins)?.into(),
             pins,
             notes: Vec::new(),
         })
@@ -220,9 +227,46 @@ impl Dataplane {
         tables::disarm(&self.pins.map(name::ARMS))
     }
 
-    /// How full each table is, by map name.
-    pub fn fill(&self) -> Result<[(&'static str, Fill); 6]> {
+    /// Bans prefixes for so long (`None`: for ever); those that are banned already end at the new time.
+    pub fn ban(&self, prefixes: &[IpNet], length: Option<Duration>, reason: &str) -> Result<Made> {
         let now = monotonic()?;
+        self.bans.lock().map_err(poisoned)?.add(prefixes, end(now, length), reason, now)
+    }
+
+    /// Ends bans of exactly these prefixes; returns how many there were.
+    pub fn unban(&self, prefixes: &[IpNet]) -> Result<u64> {
+        self.bans.lock().map_err(poisoned)?.remove(prefixes, monotonic()?)
+    }
+
+    /// Removes bans that have ended, a slice of the table at a time.
+    pub fn sweep_bans(&self) -> Result<()> {
+        self.bans.lock().map_err(poisoned)?.sweep(monotonic()?).map(drop)
+    }
+
+    /// The same for the whole table, which is counted anew.
+    pub fn sweep_all_bans(&self) -> Result<()> {
+        self.bans.lock().map_err(poisoned)?.sweep_all(monotonic()?)
+    }
+
+    /// Shows every ban that has not ended, until `visit` returns false.
+    pub fn each_ban(&self, visit: impl FnMut(Banned) -> bool) -> Result<()> {
+        self.bans.lock().map_err(poisoned)?.each(monotonic()?, visit)
+    }
+
+    /// The bans that hold an address, the widest first.
+    pub fn bans_holding(&self, address: IpAddr) -> Result<Vec<Banned>> {
+        self.bans.lock().map_err(poisoned)?.holding(address, monotonic()?)
+    }
+
+    /// How many bans there are, and were.
+    pub fn ban_figures(&self) -> Result<Figures> {
+        Ok(self.bans.lock().map_err(poisoned)?.figures())
+    }
+
+    /// How full each table is, by map name.
+    pub fn fill(&self) -> Result<[(&'static str, Fill); 8]> {
+        let now = monotonic()?;
+        let [bans, banned] = self.bans.lock().map_err(poisoned)?.fill();
         Ok([
             (name::SOURCES, self.sources.fill(now)),
             (name::REPLIES, self.replies.fill(now)),
@@ -230,6 +274,8 @@ impl Dataplane {
             (name::PROVEN, self.proven.fill(now)),
             (name::QUERIES, self.queries.fill(now)),
             (name::FLOWS, self.flows.fill(now)),
+            (name::BANS, bans),
+            (name::BANNED, banned),
         ])
     }
 

@@ -4,11 +4,16 @@
 //! nothing in `config` opens a map.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
+    sync::Arc,
 };
 
-use filter_common::config::{Config, Ports, Summary};
+use filter_common::{
+    config::{Config, Ports, Summary},
+    list::{Listed, build::Span},
+};
 use ipnet::IpNet;
 
 /// How to attach to an interface.
@@ -67,6 +72,53 @@ pub struct Tables {
     pub local: u32,
     /// Management prefixes.
     pub management: u32,
+    /// Records of the IPv4 lists.
+    pub list_records: u32,
+    /// Pages of the IPv4 lists.
+    pub list_pages: u32,
+    /// Nodes of the IPv6 lists.
+    pub list_nodes: u32,
+    /// Banned sources.
+    pub bans: u32,
+    /// Banned prefixes.
+    pub banned: u32,
+}
+
+/// How many prefixes a list was given, by family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefixes {
+    /// IPv4.
+    pub v4: u64,
+    /// IPv6.
+    pub v6: u64,
+}
+
+/// What the allow and block lists come to.
+#[derive(Clone)]
+pub struct Lists {
+    /// IPv4: disjoint, ascending.
+    pub v4: Vec<Span<u32>>,
+    /// IPv6: disjoint, ascending.
+    pub v6: Vec<Span<u128>>,
+    /// Summary of both.
+    pub listed: Box<Listed>,
+    /// As given: allow, block.
+    pub prefixes: [Prefixes; 2],
+    /// A hash of all of it.
+    pub digest: [u8; 32],
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        let listed = Box::new(Listed::EMPTY);
+        Self { v4: Vec::new(), v6: Vec::new(), listed, prefixes: Default::default(), digest: [0; 32] }
+    }
+}
+
+impl fmt::Debug for Lists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lists").field("prefixes", &self.prefixes).finish_non_exhaustive()
+    }
 }
 
 /// Everything that [`super::apply`] needs to know.
@@ -82,6 +134,8 @@ pub struct Plan {
     pub summary: Box<Summary>,
     /// Management prefixes.
     pub management: Vec<IpNet>,
+    /// Allow and block lists.
+    pub lists: Arc<Lists>,
     /// This host's own addresses at the time of planning.
     pub local: Vec<IpAddr>,
     /// Broadcast addresses of its networks.

@@ -8,13 +8,14 @@ use filter_common::{
     abi::{VERSION, name},
     bucket::WAYS,
     config::{Config, Ports, Summary},
+    list::Listed,
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{plan::Tables, slots};
+use super::{bans, plan::Tables, slots};
 
 /// Maps that outlive programs.
-pub(super) const STATE: [&str; 16] = [
+pub(super) const STATE: [&str; 19] = [
     name::COUNTERS,
     name::HANDOVERS,
     name::SOURCES,
@@ -31,7 +32,14 @@ pub(super) const STATE: [&str; 16] = [
     name::KEYS,
     name::STEP_DOWN,
     name::LOCAL,
+    name::BANS,
+    name::BANNED,
+    name::BAN_CONTROL,
 ];
+
+/// Maps that each reload makes anew, beside those of the programs that run.
+pub(super) const LISTS: [&str; 4] =
+    [name::MANAGEMENT, name::LIST_RECORDS, name::LIST_PAGES, name::LIST_NODES];
 
 /// A map's definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +74,7 @@ impl Schema {
     pub(super) fn of(object: &[u8]) -> Result<Self> {
         let object = aya_obj::Object::parse(object).context("the built-in eBPF object")?;
         let mut maps = BTreeMap::new();
-        for name in STATE.into_iter().chain([name::MANAGEMENT]) {
+        for name in STATE.into_iter().chain(LISTS) {
             let map = object.maps.get(name).with_context(|| format!("the object has no map {name}"))?;
             let definition = Definition {
                 kind: map.map_type(),
@@ -91,6 +99,11 @@ impl Schema {
             (name::FLOWS, lines(tables.flows)?),
             (name::LOCAL, tables.local.max(1)),
             (name::MANAGEMENT, tables.management.max(1)),
+            (name::LIST_RECORDS, tables.list_records.max(1)),
+            (name::LIST_PAGES, tables.list_pages.max(1)),
+            (name::LIST_NODES, tables.list_nodes.max(1)),
+            (name::BANS, tables.bans.max(1)),
+            (name::BANNED, tables.banned.max(1) + bans::SPARE),
         ];
         for (name, entries) in sizes {
             self.0.get_mut(name).context("map")?.entries = entries;
@@ -104,7 +117,13 @@ impl Schema {
         for (name, map) in &self.0 {
             hash.update(format!("{name} {} {} {} {}\n", map.kind, map.key, map.value, map.flags));
         }
-        let sizes = [size_of::<Config>(), size_of::<Ports>(), size_of::<Summary>(), size_of::<slots::Raw>()];
+        let sizes = [
+            size_of::<Config>(),
+            size_of::<Ports>(),
+            size_of::<Summary>(),
+            size_of::<Listed>(),
+            size_of::<slots::Raw>(),
+        ];
         hash.update(format!("{sizes:?}"));
         let mut name = format!("v{VERSION}-");
         for byte in &hash.finalize()[..4] {

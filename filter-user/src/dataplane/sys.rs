@@ -1,11 +1,11 @@
-//! What the kernel says about pinned links, where aya keeps it to itself.
-#![expect(unsafe_code, reason = "two bpf(2) commands that aya does not offer")]
+//! What the kernel says about pinned links and large maps, where aya keeps it to itself.
+#![expect(unsafe_code, reason = "bpf(2) commands that aya does not offer")]
 
 use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
@@ -13,6 +13,7 @@ use std::{
 
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_LINK_DETACH: libc::c_int = 34;
 
 /// The head of `struct bpf_link_info` (Linux, include/uapi/linux/bpf.h), for links of network interfaces.
@@ -46,6 +47,46 @@ pub(super) fn link_info(path: &Path) -> io::Result<LinkInfo> {
 pub(super) fn detach_link(path: &Path) -> io::Result<()> {
     let link = open(path)?;
     bpf(BPF_LINK_DETACH, &mut link.as_raw_fd().cast_unsigned()).map(drop)
+}
+
+/// Reads the next entries of a hash map into both slices, which are as long as each other (Linux 5.6).
+///
+/// `cursor` is `None` at first, and again when the map has been read to its end.
+pub(super) fn lookup_batch<const WORDS: usize>(
+    map: BorrowedFd<'_>,
+    cursor: &mut Option<u32>,
+    keys: &mut [u64],
+    values: &mut [[u64; WORDS]],
+) -> io::Result<usize> {
+    let (mut from, mut next) = (*cursor, 0_u32);
+    let mut attr = BatchAttr {
+        in_batch: from.as_mut().map_or(0, |from| &raw mut *from as u64),
+        out_batch: &raw mut next as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: keys.len().min(values.len()) as u32,
+        map: map.as_raw_fd().cast_unsigned(),
+        elem_flags: 0,
+        flags: 0,
+    };
+    match bpf(BPF_MAP_LOOKUP_BATCH, &mut attr) {
+        Ok(_) => *cursor = Some(next),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => *cursor = None,
+        Err(error) => return Err(error),
+    }
+    Ok(attr.count as usize)
+}
+
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    elem_flags: u64,
+    flags: u64,
 }
 
 #[repr(C)]

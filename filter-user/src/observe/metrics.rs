@@ -24,7 +24,7 @@ use super::{
     Sample,
     sample::{Interface, Keys},
 };
-use crate::config::Mode;
+use crate::{config::Mode, dataplane::plan::Prefixes};
 
 /// What the maps don't know.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Facts {
     pub services: Vec<String>,
     /// Whether the data path may answer with cookies at all: a service asks for it, the kernel can.
     pub cookies: bool,
+    /// Prefixes that the lists were given: allow, block.
+    pub lists: [Prefixes; 2],
     /// Whether the last attempt to load the configuration succeeded.
     pub reload_successful: bool,
     /// When one last did.
@@ -98,6 +100,7 @@ pub fn families(sample: &Sample, facts: &Facts) -> Vec<MetricFamily> {
     packets(sample, &mut values);
     cookies(sample, facts, &mut values);
     armed(sample, facts, &mut values);
+    lists(sample, facts, &mut values);
     rest(sample, facts, &mut values);
     METRICS.iter().flat_map(|metric| values.family(metric)).collect()
 }
@@ -180,6 +183,17 @@ fn armed(sample: &Sample, facts: &Facts, values: &mut Values) {
             values.add(count, &[service], switched.count);
         }
     }
+}
+
+fn lists(sample: &Sample, facts: &Facts, values: &mut Values) {
+    for (list, prefixes) in ["allow", "block"].into_iter().zip(facts.lists) {
+        values.set(&table::LIST_PREFIXES, &[list, "ipv4"], float(prefixes.v4));
+        values.set(&table::LIST_PREFIXES, &[list, "ipv6"], float(prefixes.v6));
+    }
+    values.set(&table::BAN_ENTRIES, &["source"], float(sample.bans.sources));
+    values.set(&table::BAN_ENTRIES, &["prefix"], float(sample.bans.prefixes));
+    values.add(&table::BANS_MADE, &[], sample.bans.made);
+    values.add(&table::BANS_REFUSED, &[], sample.bans.refused);
 }
 
 fn rest(sample: &Sample, facts: &Facts, values: &mut Values) {

@@ -8,7 +8,7 @@ use filter_common::{
     reason::{REASONS, Reason},
 };
 
-use crate::dataplane::{self, Armed, Dataplane, Fill, KeyStatus, Mode};
+use crate::dataplane::{self, Armed, Dataplane, Figures, Fill, KeyStatus, Mode};
 
 /// Counters of one interface by [`Plane`] and reason.
 pub type Block = [[Counter; REASONS]; Plane::ALL.len()];
@@ -67,6 +67,8 @@ pub struct Sample {
     pub keys: Keys,
     /// What has armed itself, by service number; 0 is the rest of the host.
     pub armed: Vec<Armed>,
+    /// Bans.
+    pub bans: Figures,
     /// Fill levels.
     pub tables: Vec<Table>,
 }
@@ -103,6 +105,7 @@ impl Sample {
             step_downs: dataplane.step_downs()?,
             keys: dataplane.keys()?.into(),
             armed: (0..MAX_SERVICES).map(|service| dataplane.armed(service)).collect::<Result<_, _>>()?,
+            bans: dataplane.ban_figures()?,
             tables: dataplane.fill()?.map(Table::new).into(),
         })
     }

@@ -11,6 +11,7 @@ mod headers;
 mod icmp;
 mod ladder;
 mod link;
+mod lists;
 mod parse;
 mod policy;
 mod spoofed;

@@ -7,10 +7,11 @@ mod tcp;
 mod tests;
 mod wire;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use filter_common::{
     config::{self, Config, Limit, MAX_PROTECTED, Ports, Summary},
+    list::{self, build},
     state::SAMPLE,
 };
 use ipnet::IpNet;
@@ -18,21 +19,24 @@ use ipnet::IpNet;
 use super::{
     diagnostic::{Diagnostic, Problems},
     host::{Host, Link},
+    lists,
     schema::{
         HandOver, HostLimits, Interface, Mode, Rates, Service, Settings, Stray, Strays, SynData, SynMode,
     },
     value::{ByteRate, Protocol, Rate},
 };
-use crate::dataplane::plan::{InterfacePlan, Plan, Tables};
+use crate::dataplane::plan::{InterfacePlan, Lists, Plan, Tables};
 
 /// What the settings come to on this host; complaints go to `problems`, and an error means no plan.
-pub fn plan(settings: &Settings, host: &Host, problems: &mut Problems) -> Option<Plan> {
+pub fn plan(settings: &Settings, host: &Host, lists: Arc<Lists>, problems: &mut Problems) -> Option<Plan> {
     let management: Vec<IpNet> = settings.management.allow.iter().map(|prefix| *prefix.as_ref()).collect();
-    let base = base(settings, host, &management, problems);
+    let mut base = base(settings, host, &management, problems);
+    base.list_families = list_families(&lists);
     let interfaces: Vec<_> =
         settings.interface.iter().map(|i| interface(i, settings, host, &base, problems)).collect();
     let (local, broadcasts) = (host.local(), host.broadcasts());
     local_fits(settings, local.len() + broadcasts.len(), problems);
+    lists::warn_of_own(&settings.lists, &lists, &management, &local, problems);
     if problems.any_error() {
         return None;
     }
@@ -44,7 +48,8 @@ pub fn plan(settings: &Settings, host: &Host, problems: &mut Problems) -> Option
         management,
         local,
         broadcasts,
-        tables: tables(settings),
+        tables: tables(settings, &lists),
+        lists,
     })
 }
 
@@ -293,7 +298,13 @@ fn summary(management: &[IpNet]) -> Box<Summary> {
     summary
 }
 
-fn tables(settings: &Settings) -> Tables {
+/// Which families the lists hold.
+fn list_families(lists: &Lists) -> u32 {
+    let bit = |empty: bool, bit: u32| if empty { 0 } else { bit };
+    bit(lists.v4.is_empty(), config::list_families::V4) | bit(lists.v6.is_empty(), config::list_families::V6)
+}
+
+fn tables(settings: &Settings, lists: &Lists) -> Tables {
     let limits = &settings.limits;
     Tables {
         sources: *limits.source_buckets.as_ref(),
@@ -304,5 +315,10 @@ fn tables(settings: &Settings) -> Tables {
         flows: *limits.flows.as_ref(),
         local: *limits.local_addresses.as_ref(),
         management: *limits.management_prefixes.as_ref(),
+        list_records: if lists.v4.is_empty() { 1 } else { list::RECORDS },
+        list_pages: build::pages(&lists.v4).max(1),
+        list_nodes: build::nodes(&lists.v6).max(1),
+        bans: *limits.bans.as_ref(),
+        banned: *limits.banned_prefixes.as_ref(),
     }
 }

@@ -19,7 +19,7 @@ fn settings(more: &str) -> Settings {
 
 fn compiled(more: &str, host: &Host) -> (Option<Plan>, Vec<Diagnostic>) {
     let mut problems = Problems::default();
-    let plan = plan(&settings(more), host, &mut problems);
+    let plan = plan(&settings(more), host, Arc::default(), &mut problems);
     (plan, problems.into_sorted())
 }
 

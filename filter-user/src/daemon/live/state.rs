@@ -1,14 +1,20 @@
 //! The state itself: each change is whole or none.
 
-use std::{collections::BTreeSet, path::Path, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, Result};
 use filter_common::config::{flags, syn_mode};
+use ipnet::IpNet;
 use tracing::{info, warn};
 
 use crate::{
     config::{self, Host, Loaded, Report, Settings},
     daemon::{
+        bans::{Add, Added, Guard, Refusal},
         kernel_log::KernelLog,
         secrets::{self, Secrets},
     },
@@ -47,6 +53,7 @@ impl State {
         let dataplane = dataplane::apply(&plan)?;
         let secrets = Secrets::start(&dataplane, secret_settings(&loaded.settings)).context("cookie keys")?;
         tell_attached(&dataplane)?;
+        dataplane.sweep_all_bans().context("bans")?;
         Ok(Self {
             facts: facts(&loaded.settings, &plan),
             settings: loaded.settings,
@@ -91,7 +98,9 @@ impl State {
         if host == self.host {
             return self.still_attached();
         }
-        let loaded = Loaded { settings: self.settings.clone(), report: self.report.clone() };
+        // Its lists are those of the last reload: their files may have changed meanwhile.
+        let lists = Some(self.plan.lists.clone());
+        let loaded = Loaded { settings: self.settings.clone(), report: self.report.clone(), lists };
         let (plan, report) = config::fit(&loaded, &host)?;
         if needs_new_programs(&self.plan, &self.host, &plan, &host) {
             info!("an interface or a sysctl has changed: loading new programs");
@@ -123,6 +132,27 @@ impl State {
             bare.join(", ")
         );
         Ok(())
+    }
+
+    /// Bans what neither the guard rails nor a full table refuse.
+    pub(super) fn ban(&self, add: &Add) -> Result<Added> {
+        let (guard, mut added) = (Guard::new(&self.plan), Added { schema: 1, ..Added::default() });
+        let mut fine = Vec::with_capacity(add.entries.len());
+        for entry in add.entries.iter().map(IpNet::trunc) {
+            match guard.refusal(&entry) {
+                None => fine.push(entry),
+                Some((message, hint)) => {
+                    added.refuse(Refusal { entry, full: false, message, hint: hint.to_owned() });
+                }
+            }
+        }
+        let made = self.dataplane.ban(&fine, add.ttl_seconds.map(Duration::from_secs), &add.reason)?;
+        (added.made, added.replaced) = (made.made, made.replaced);
+        for entry in made.full {
+            added.refuse(full(entry));
+        }
+        info!(made = added.made, replaced = added.replaced, refused = added.refused, "bans on request");
+        Ok(added)
     }
 
     fn replace(&mut self, dataplane: Dataplane) -> Result<()> {
@@ -163,8 +193,18 @@ impl State {
     }
 }
 
+/// There is no room for a ban.
+fn full(entry: IpNet) -> Refusal {
+    let source = entry.prefix_len() == if entry.addr().is_ipv4() { 32 } else { 64 };
+    let knob = if source { "limits.bans" } else { "limits.banned_prefixes" };
+    let message = format!("no room for {entry}: the table is full ({knob})");
+    let hint = format!("raise {knob} and reload, or end other bans: floodwall ban list");
+    Refusal { entry, full: true, message, hint }
+}
+
 fn facts(settings: &Settings, plan: &Plan) -> Facts {
     Facts {
+        lists: plan.lists.prefixes,
         mode: *settings.daemon.mode.as_ref(),
         services: settings.service.iter().map(|service| service.name.as_ref().clone()).collect(),
         cookies: plan.interfaces.iter().any(|interface| interface.config.has(flags::COOKIES)),

@@ -74,6 +74,14 @@ metrics! {
         "TCP ports whose SYNs are challenged because a cookie cannot be handed over there.";
     RATELIMIT_DROPPED Counter "ratelimit_dropped_total" ["limiter"]
         "Packets dropped by a limit.";
+    LIST_PREFIXES Gauge "list_prefixes" ["list", "family"]
+        "Prefixes that the list was given.";
+    BAN_ENTRIES Gauge "ban_entries" ["kind"]
+        "Bans in force: sources (IPv4 addresses, IPv6 /64s) and other prefixes; those that have just ended may be among them.";
+    BANS_MADE Counter "bans_total" []
+        "Bans made.";
+    BANS_REFUSED Counter "bans_refused_total" []
+        "Bans refused because limits.bans or limits.banned_prefixes was reached.";
     MAP_ENTRIES Gauge "map_entries" ["map"]
         "Entries in use.";
     MAP_MAX_ENTRIES Gauge "map_max_entries" ["map"]

@@ -6,7 +6,7 @@ use filter_common::reason::REASONS;
 
 use super::*;
 use crate::{
-    dataplane::{Armed, Switched},
+    dataplane::{Armed, Figures, Switched},
     observe::sample::Table,
 };
 
@@ -32,6 +32,7 @@ fn sample() -> Sample {
             Armed::default(),
             Armed { syn: Switched { on: true, count: 4, ..Switched::default() }, ..Armed::default() },
         ],
+        bans: Figures { sources: 5, prefixes: 2, made: 9, refused: 1 },
         tables: vec![Table { name: "sources".to_owned(), entries: 1, max: 1024 }],
     }
 }
@@ -39,6 +40,7 @@ fn sample() -> Sample {
 fn facts() -> Facts {
     Facts {
         mode: Mode::Enforce,
+        lists: [Prefixes { v4: 1, v6: 0 }, Prefixes { v4: 3, v6: 4 }],
         cookies: true,
         services: vec!["web".to_owned()],
         reload_successful: true,
@@ -86,6 +88,9 @@ fn values_land_in_their_series() {
         "floodwall_syn_armed{service=\"web\"} 1",
         "floodwall_syn_armings_total{service=\"web\"} 4",
         "floodwall_stray_armed{service=\"*\"} 0",
+        "floodwall_list_prefixes{family=\"ipv6\",list=\"block\"} 4",
+        "floodwall_ban_entries{kind=\"source\"} 5",
+        "floodwall_bans_refused_total 1",
         "floodwall_mode{mode=\"enforce\"} 1",
         "floodwall_mode{mode=\"observe\"} 0",
         "floodwall_interface_attached{interface=\"eth0\",mode=\"native\"} 1",

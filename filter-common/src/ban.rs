@@ -1,0 +1,119 @@
+//! Bans: sources that are dropped until a time that the data path compares with its own clock.
+//!
+//! Two pinned tables that outlive daemon and programs: a hash of sources as limits see them (an IPv4 address, an IPv6
+//! /64), and a trie of all other prefixes.
+
+use crate::packet::{Address, Packet};
+
+/// Bytes of a ban's reason that are kept.
+pub const REASON_LEN: usize = 32;
+
+/// A ban. Times are `CLOCK_MONOTONIC` nanoseconds; [`FOREVER`] has no end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Ban {
+    /// The data path drops until then: the latest end among this ban and those of wider prefixes.
+    pub until: u64,
+    /// This ban's own end.
+    pub own: u64,
+    /// When it was made, seconds.
+    pub since: u32,
+    /// Who made it, by [`Origin`].
+    pub origin: u32,
+    /// Why, for people; UTF-8, the rest is 0.
+    pub reason: [u8; REASON_LEN],
+}
+
+/// A ban without an end.
+pub const FOREVER: u64 = u64::MAX;
+
+/// Who made a ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Origin {
+    /// Somebody on the command line or the control socket.
+    Operator = 0,
+}
+
+/// The map `BAN_CONTROL`: what the data path asks first, and figures for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Control {
+    /// Which tables hold anything: bits of [`gate`]. 0 costs a packet one load.
+    pub gate: u64,
+    /// Entries of `BANS`.
+    pub sources: u64,
+    /// Entries of `BANNED`.
+    pub prefixes: u64,
+    /// Bans refused because their table was full.
+    pub refused: u64,
+    /// Bans made.
+    pub made: u64,
+    /// Reserved, 0.
+    pub reserved: [u64; 3],
+}
+
+/// Bits of [`Control::gate`].
+pub mod gate {
+    /// `BANS` holds an IPv4 address.
+    pub const SOURCES_V4: u64 = 1;
+    /// `BANS` holds an IPv6 /64.
+    pub const SOURCES_V6: u64 = 2;
+    /// `BANNED` holds an IPv4 prefix.
+    pub const PREFIXES_V4: u64 = 4;
+    /// `BANNED` holds an IPv6 prefix.
+    pub const PREFIXES_V6: u64 = 8;
+}
+
+/// The key in `BANS` of an IPv4 address, in network byte order.
+///
+/// It lies where 0:0:a.b.c.d::/64 would, a part of ::/32 that is nobody's and is refused as a ban.
+#[must_use]
+#[inline(always)]
+pub const fn key_v4(address: u32) -> u64 {
+    (address as u64) << 32
+}
+
+/// The key in `BANS` of an IPv6 address's /64, as it lies in memory.
+#[must_use]
+#[inline(always)]
+pub const fn key_v6(address: &Address) -> u64 {
+    address.words()[0]
+}
+
+/// The tables of bans.
+pub trait Bans {
+    /// Which tables hold anything: bits of [`gate`].
+    fn gate(&self) -> u64;
+    /// Until when the source of that key is banned.
+    fn source(&self, key: u64) -> Option<u64>;
+    /// Until when the longest prefix is banned that holds the address.
+    fn prefix(&self, address: &Address) -> Option<u64>;
+    /// `CLOCK_MONOTONIC`, nanoseconds, to the tick.
+    fn now(&self) -> u64;
+}
+
+/// Whether a packet's source is banned now.
+#[inline(always)]
+pub fn is_banned<B: Bans>(packet: &Packet, bans: &B) -> bool {
+    let (key, sources, prefixes) = if packet.is_v6 {
+        (key_v6(&packet.source), gate::SOURCES_V6, gate::PREFIXES_V6)
+    } else {
+        (key_v4(packet.source.v4()), gate::SOURCES_V4, gate::PREFIXES_V4)
+    };
+    let held = bans.gate();
+    let mut until = 0;
+    if held & sources != 0 {
+        until = bans.source(key).unwrap_or(0);
+    }
+    // An address's own ban may end before that of its prefix.
+    if held & prefixes != 0 {
+        until = until.max(bans.prefix(&packet.source).unwrap_or(0));
+    }
+    until != 0 && bans.now() < until
+}
+
+const _: () = {
+    assert!(size_of::<Ban>() == 56);
+    assert!(size_of::<Control>() == 64);
+};

@@ -1,0 +1,210 @@
+//! Bans on request: what is refused, and the requests' forms.
+//!
+//! | request | who | answer |
+//! |---|---|---|
+//! | `POST /v1/bans` with [`Add`] | root, or the daemon's user | [`Added`] |
+//! | `POST /v1/bans/delete` with [`Delete`] | the same | [`Deleted`] |
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{Extension, Json, Router, extract::State, routing::post};
+use filter_common::list::{
+    Class,
+    build::{Span, resolve},
+};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    api::{Peer, Refused},
+    live::Live,
+};
+use crate::dataplane::Plan;
+
+/// Entries of one request: it is answered within a fraction of a second.
+pub const CHUNK: usize = 20_000;
+
+/// New bans.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Add {
+    /// Whom.
+    pub entries: Vec<IpNet>,
+    /// How long; absent: until somebody ends it.
+    pub ttl_seconds: Option<u64>,
+    /// Why, for people; 32 bytes are kept.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What became of them.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Added {
+    /// Version of this form.
+    pub schema: u32,
+    /// New ones.
+    pub made: u64,
+    /// Those that were there and end at another time now.
+    pub replaced: u64,
+    /// Those that were refused.
+    pub refused: u64,
+    /// The first of them.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Refusals that are told one by one.
+const TOLD: usize = 20;
+
+/// Why one was refused.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Refusal {
+    /// Whom it was about.
+    pub entry: IpNet,
+    /// Because the table is full, not because it would do harm.
+    pub full: bool,
+    /// What is in the way.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Added {
+    /// Counts a refusal.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.refused += 1;
+        if self.refusals.len() < TOLD {
+            self.refusals.push(refusal);
+        }
+    }
+}
+
+/// Bans to end.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delete {
+    /// Whom, exactly as they were banned.
+    pub entries: Vec<IpNet>,
+}
+
+/// What became of them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct Deleted {
+    /// Version of this form.
+    pub schema: u32,
+    /// Bans that have ended.
+    pub removed: u64,
+    /// Entries without one.
+    pub absent: u64,
+}
+
+/// The routes.
+pub(super) fn router() -> Router<Arc<Live>> {
+    Router::new().route("/v1/bans", post(add)).route("/v1/bans/delete", post(delete))
+}
+
+async fn add(
+    State(live): State<Arc<Live>>,
+    Extension(peer): Extension<Peer>,
+    Json(add): Json<Add>,
+) -> Result<Json<Added>, Refused> {
+    peer.may_change()?;
+    Ok(Json(live.ban(&add)?))
+}
+
+async fn delete(
+    State(live): State<Arc<Live>>,
+    Extension(peer): Extension<Peer>,
+    Json(delete): Json<Delete>,
+) -> Result<Json<Deleted>, Refused> {
+    peer.may_change()?;
+    Ok(Json(live.unban(&delete)?))
+}
+
+/// What must not be banned: nobody locks out the operator, this host, or half of the Internet by a slip.
+#[derive(Debug)]
+pub struct Guard(Vec<Span<u128>>);
+
+/// Shortest prefixes that may be banned.
+const SHORTEST: (u8, u8) = (8, 20);
+
+impl Guard {
+    /// For the configuration in force.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        Self::of(&plan.management, &plan.local)
+    }
+
+    fn of(management: &[IpNet], local: &[IpAddr]) -> Self {
+        let local = local.iter().map(|address| ends(&IpNet::from(*address)));
+        Self(resolve(management.iter().map(ends).collect(), local.collect()))
+    }
+
+    /// Why a prefix must not be banned, and what to do instead.
+    #[must_use]
+    pub fn refusal(&self, entry: &IpNet) -> Option<(String, &'static str)> {
+        let shortest = if entry.addr().is_ipv4() { SHORTEST.0 } else { SHORTEST.1 };
+        if entry.prefix_len() < shortest {
+            let why = format!("{entry} is a large part of the Internet");
+            return Some((why, "IPv4 prefixes from /8 on and IPv6 prefixes from /20 on can be banned"));
+        }
+        let (first, last) = ends(entry);
+        if entry.addr().is_ipv6() && first >> 96 == 0 {
+            return Some((
+                format!("{entry} is nobody's source"),
+                "write IPv4 addresses as such: 192.31.196.9",
+            ));
+        }
+        let from = self.0.partition_point(|span| span.last < first);
+        let touched = self.0.get(from).filter(|span| span.first <= last)?;
+        Some(match touched.class {
+            Class::Allow => {
+                let hint = "it passes all the same: take it out of management.allow first";
+                (format!("{entry} holds management addresses"), hint)
+            }
+            _ => (format!("{entry} holds an address of this host"), "ban the prefixes around it"),
+        })
+    }
+}
+
+/// First and last address, v4-mapped.
+fn ends(net: &IpNet) -> (u128, u128) {
+    let mapped = |address: IpAddr| match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    (mapped(net.network()), mapped(net.broadcast()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_do_harm_is_refused() {
+        let management = ["192.31.196.0/28", "2620:4f:8000::/64"].map(|text| text.parse().unwrap());
+        let local = ["192.31.197.2", "2620:4f:8001::2"].map(|text| text.parse().unwrap());
+        let guard = Guard::of(&management, &local);
+        let said = |text: &str| guard.refusal(&text.parse().unwrap()).map(|(message, _)| message);
+        for (text, words) in [
+            ("192.31.196.9/32", "management"),
+            ("192.31.0.0/16", "management"),
+            ("192.31.197.0/24", "address of this host"),
+            ("192.31.197.2/32", "address of this host"),
+            ("2620:4f:8000::/48", "management"),
+            ("2620:4f:8000::9/128", "management"),
+            ("2620:4f:8001::/64", "address of this host"),
+            ("0.0.0.0/0", "large part"),
+            ("64.0.0.0/7", "large part"),
+            ("2000::/19", "large part"),
+            ("::ffff:192.31.198.1/128", "nobody's"),
+            ("::/64", "nobody's"),
+        ] {
+            assert!(said(text).is_some_and(|message| message.contains(words)), "{text}: {:?}", said(text));
+        }
+        for text in ["192.31.196.16/32", "192.31.197.3/32", "8.0.0.0/8", "2a00::/20", "2620:4f:8001:1::/64"] {
+            assert_eq!(said(text), None);
+        }
+        let none = Guard::of(&[], &[]);
+        assert!(none.refusal(&"9.9.9.9/32".parse().unwrap()).is_none());
+    }
+}
