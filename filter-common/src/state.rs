@@ -10,6 +10,7 @@ use crate::{
     list::Class,
     packet::{Address, Packet},
     quote::Quote,
+    stages::limit::Part,
 };
 
 /// Tables of [`Line`]s.
@@ -141,7 +142,7 @@ pub trait State {
     fn line(&self, table: Table, index: u32) -> Option<&Line>;
 
     /// What [`crate::stages::limit::more`] says.
-    fn more_limits(&self, packet: &Packet, service: u32) -> u32;
+    fn limits(&self, part: Part, packet: &Packet, service: u32) -> u32;
 
     /// Takes a token from the bucket of a source; the words are its key.
     fn take(&self, words: [u64; 2], limit: Limit, now: u64) -> bool;

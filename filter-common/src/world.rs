@@ -24,7 +24,7 @@ use crate::{
     packet::{Address, Packet},
     quote::{self, Quote},
     stages::{
-        limit::{more, take_from},
+        limit::{Part, more, take_from},
         proven::{mark_in, marked_in},
     },
     state::{Route, SAMPLE, Socket, State, TOTALS, Table, Total},
@@ -237,8 +237,8 @@ impl State for World {
         self.tables[table as usize].get(index as usize)
     }
 
-    fn more_limits(&self, packet: &Packet, service: u32) -> u32 {
-        more(packet, service, self)
+    fn limits(&self, part: Part, packet: &Packet, service: u32) -> u32 {
+        more(part, packet, service, self)
     }
 
     fn take(&self, words: [u64; 2], limit: Limit, now: u64) -> bool {

@@ -23,7 +23,10 @@ use filter_common::{
     list::Class,
     packet::{Address, Packet, Transport},
     quote::Quote,
-    stages::{limit, proven},
+    stages::{
+        limit::{self, Part},
+        proven,
+    },
     state::{Route, SAMPLE, Socket, State, Table, Total},
     word::Word,
 };
@@ -206,8 +209,12 @@ impl<C: Bounds> State for Kernel<C> {
     }
 
     #[inline(always)]
-    fn more_limits(&self, packet: &Packet, service: u32) -> u32 {
-        more_limits(packet, service)
+    fn limits(&self, part: Part, packet: &Packet, service: u32) -> u32 {
+        match part {
+            Part::Narrow => narrow_limits(packet, service),
+            Part::Wide => wide_limits(packet, service),
+            Part::Flows => flow_limits(packet, service),
+        }
     }
 
     #[inline(always)]
@@ -284,12 +291,31 @@ extern "C" fn take_token(first: u64, second: u64, interval: u64, tolerance: u64,
 /// As above; nearly all configurations have none of them.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn more_limits(packet: *const Packet, service: u32) -> u32 {
+extern "C" fn narrow_limits(packet: *const Packet, service: u32) -> u32 {
+    more_limits(Part::Narrow, packet, service)
+}
+
+/// As above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn wide_limits(packet: *const Packet, service: u32) -> u32 {
+    more_limits(Part::Wide, packet, service)
+}
+
+/// As above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_limits(packet: *const Packet, service: u32) -> u32 {
+    more_limits(Part::Flows, packet, service)
+}
+
+#[inline(always)]
+fn more_limits(part: Part, packet: *const Packet, service: u32) -> u32 {
     if packet.is_null() {
         return 0;
     }
     // SAFETY: checked for null; the verifier checks the size.
-    limit::more(unsafe { &*packet }, service, &Kernel::new(NoContext))
+    limit::more(part, unsafe { &*packet }, service, &Kernel::new(NoContext))
 }
 
 /// As above.

@@ -39,6 +39,9 @@ pub(super) fn check<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> V
     if packet.is_tcp() && !packet.tcp.is_syn() {
         return Continue(());
     }
+    if state.config().has(flags::MORE_LIMITS) {
+        over(state.limits(Part::Flows, packet, found.number))?;
+    }
     charge(packet, found, state)
 }
 
@@ -58,7 +61,11 @@ pub(super) fn charge<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> 
     if !take(packet, state, kind, number, limit) {
         return Break(reason);
     }
-    if more { over(state.more_limits(packet, number)) } else { Continue(()) }
+    if !more {
+        return Continue(());
+    }
+    over(state.limits(Part::Narrow, packet, number))?;
+    over(state.limits(Part::Wide, packet, number))
 }
 
 #[inline(always)]
@@ -85,21 +92,34 @@ const fn over(reason: u32) -> Verdict {
     }
 }
 
-/// Limits besides packets and SYNs per source: 0, or the number of the reason that speaks against the packet.
+/// Limits besides packets and SYNs per source, in parts that the kernel shell makes functions of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Of sources and prefixes.
+    Narrow,
+    /// Of services and of the host.
+    Wide,
+    /// Of new UDP flows.
+    Flows,
+}
+
+/// 0, or the number of the reason that speaks against the packet.
 ///
-/// The narrow ones first: what a source has too much of is not charged to the service. Totals don't count against
+/// The narrow ones come first: what a source has too much of is not charged to the service. Totals don't count against
 /// sources that have shown that they can receive, and not against SYNs that a ladder answers: a flood of forged sources
 /// uses up a total, and must not take them along.
 #[inline(always)]
-pub fn more<S: State>(packet: &Packet, number: u32, state: &S) -> u32 {
+pub fn more<S: State>(part: Part, packet: &Packet, number: u32, state: &S) -> u32 {
     let number = number as usize & (MAX_SERVICES - 1);
     let service = &state.config().services[number];
-    match narrow(packet, number as u32, service, state) {
+    let verdict = match part {
+        Part::Narrow => narrow(packet, number as u32, service, state),
+        Part::Wide => wide(packet, number as u32, service, state),
+        Part::Flows => flow(packet, number as u32, service, state),
+    };
+    match verdict {
         Break(reason) => reason as u32,
-        Continue(()) => match wide(packet, number as u32, service, state) {
-            Break(reason) => reason as u32,
-            Continue(()) => 0,
-        },
+        Continue(()) => 0,
     }
 }
 
@@ -121,9 +141,6 @@ fn narrow<S: State>(packet: &Packet, number: u32, service: &Service, state: &S) 
 #[inline(always)]
 fn wide<S: State>(packet: &Packet, number: u32, service: &Service, state: &S) -> Verdict {
     let Some(arm) = state.arm(number) else { return Continue(()) };
-    if packet.is_udp() && (service.flows.is_some() || service.per_source_flows.is_some()) {
-        flow(packet, number, service, arm, state)?;
-    }
     if is_syn(packet) && service.syn_mode != syn_mode::OFF {
         return Continue(());
     }
@@ -151,7 +168,11 @@ const FLOW_NS: u64 = 120_000_000_000;
 
 /// The first packet of a flow needs a token, the others none.
 #[inline(always)]
-fn flow<S: State>(packet: &Packet, number: u32, service: &Service, arm: &Arm, state: &S) -> Verdict {
+fn flow<S: State>(packet: &Packet, number: u32, service: &Service, state: &S) -> Verdict {
+    if !packet.is_udp() || !(service.flows.is_some() || service.per_source_flows.is_some()) {
+        return Continue(());
+    }
+    let Some(arm) = state.arm(number) else { return Continue(()) };
     let (hash, now) = (query::incoming(packet, state), state.now());
     let left = state.marked(Table::Flows, hash, now);
     if left == 0 {

@@ -27,7 +27,10 @@ const ACK_DATA: u8 = flag::ACK | flag::PSH;
 /// Port 80 is a service without a SYN defence; 8 sampled strays at once arm the check.
 fn config(scope: &str) -> Config {
     Config {
-        rest: format!("[stray]\nscope = \"{scope}\"\non = 100\noff = 10\nhold = \"2s\""),
+        // The daemon may notice meanwhile that the neighbour is one of the host's own addresses here.
+        rest: format!(
+            "[spoofing]\nown_sources = \"pass\"\n[stray]\nscope = \"{scope}\"\non = 100\noff = 10\nhold = \"2s\""
+        ),
         ..Config::default().service("ports = [\"tcp/80\"]").cookie("grace = \"0s\"\nunknown_ack = \"off\"")
     }
 }
