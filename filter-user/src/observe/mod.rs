@@ -7,5 +7,7 @@
 pub mod metrics;
 pub mod sample;
 pub mod status;
+#[cfg(test)]
+mod threats;
 
 pub use sample::Sample;
