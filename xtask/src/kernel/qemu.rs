@@ -14,7 +14,7 @@ use crate::process;
 use crate::test::Tally;
 
 /// How long a kernel may take for all of it.
-pub(super) const LIMIT: Duration = Duration::from_mins(8);
+pub(super) const LIMIT: Duration = Duration::from_mins(15);
 /// The machine's last line is this and a number: 0 if all went well.
 pub(super) const EXIT: &str = "EXIT rc=";
 
