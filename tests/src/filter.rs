@@ -9,12 +9,13 @@ use filter_common::{
     abi::Plane,
     reason::{Action, Reason},
 };
-use filter_user::dataplane::{self, Dataplane};
+use filter_user::dataplane::{self, Dataplane, Interface};
 
 use crate::{
     config::Config,
     daemon::Floodwall,
     pair::{Pair, Wire},
+    probe::Probe,
     testrun::{self, Outcome},
 };
 
@@ -33,7 +34,7 @@ pub struct Filter {
     pub floodwall: Floodwall,
     dataplane: Dataplane,
     program: Xdp,
-    ifindex: u32,
+    interface: Interface,
 }
 
 /// Packets and bytes by plane and reason.
@@ -42,27 +43,37 @@ type Counts = BTreeMap<(u32, &'static str), (u64, u64)>;
 impl Filter {
     /// Starts the daemon with that configuration and takes hold of the program on the server's interface.
     pub fn new(config: &Config) -> Result<Self> {
-        let pair = Pair::new(Wire::Cable)?;
+        Self::on(Pair::new(Wire::Cable)?, config)
+    }
+
+    /// The same on a bed that has been prepared.
+    pub fn on(pair: Pair, config: &Config) -> Result<Self> {
         let floodwall = Floodwall::start(&pair.server, config)?;
         pair.client.namespace.ip(&format!("link set {} down", pair.client.device))?;
-        let (dataplane, program, ifindex) = Self::attached(&pair, &floodwall)?;
-        Ok(Self { pair, floodwall, dataplane, program, ifindex })
+        let (dataplane, program, interface) = Self::attached(&pair, &floodwall)?;
+        Ok(Self { pair, floodwall, dataplane, program, interface })
     }
 
     /// Takes hold of what runs now: a reload or another daemon has loaded new programs.
     pub fn again(&mut self) -> Result<()> {
-        (self.dataplane, self.program, self.ifindex) = Self::attached(&self.pair, &self.floodwall)?;
+        (self.dataplane, self.program, self.interface) = Self::attached(&self.pair, &self.floodwall)?;
         Ok(())
     }
 
-    fn attached(pair: &Pair, floodwall: &Floodwall) -> Result<(Dataplane, Xdp, u32)> {
+    fn attached(pair: &Pair, floodwall: &Floodwall) -> Result<(Dataplane, Xdp, Interface)> {
         let (dataplane, interface) = pair.server.namespace.run(|| -> Result<_> {
             let dataplane = dataplane::open(&floodwall.pins())?;
             let interface = dataplane.interfaces()?.pop().context("no interface")?;
             Ok((dataplane, interface))
         })?;
-        let program = program(interface.xdp_program.context("no XDP program")?)?;
-        Ok((dataplane, program, interface.ifindex))
+        let id = interface.xdp_program.context("no XDP program")?;
+        Ok((dataplane, program(id)?, interface))
+    }
+
+    /// Runs `work` in the server's namespace with the program in hand: for many frames.
+    pub fn probe<T: Send>(&self, work: impl FnOnce(Probe<'_>) -> Result<T> + Send) -> Result<T> {
+        let (program, interface) = (&self.program, &self.interface);
+        self.pair.server.namespace.run(move || work(Probe::new(program, interface)?))
     }
 
     /// Runs one frame through the program and asserts its fate: the action, exactly one counter that moved by
@@ -78,7 +89,7 @@ impl Filter {
 
     /// Runs one frame, whatever becomes of it.
     pub fn run(&self, frame: &[u8]) -> Result<Outcome> {
-        testrun::xdp(&self.program, &self.pair.server.namespace, self.ifindex, frame)
+        testrun::xdp(&self.program, &self.pair.server.namespace, self.interface.ifindex, frame)
     }
 
     fn judge(&self, frame: &[u8], expected: Reason, observed: bool) -> Result<Outcome> {

@@ -6,6 +6,7 @@
 //! | [`lab`], [`flood`] | the attacker and the witnesses: kernel programs of `filter-ebpf/src/bin/lab.rs` |
 //! | [`packet`] | frames, built and read back |
 //! | [`testrun`], [`filter`] | one frame through one loaded program, and every counter's step |
+//! | [`probe`] | a million of them |
 //! | [`server`], [`client`], [`bulk`], [`latency`] | legitimate traffic |
 //! | [`daemon`], [`config`], [`metrics`] | the real `floodwall`, its configuration, its counters |
 //! | [`stand`] | all of it together |
@@ -28,6 +29,7 @@ pub mod metrics;
 pub mod netns;
 pub mod packet;
 pub mod pair;
+pub mod probe;
 pub mod sched;
 pub mod server;
 pub mod snmp;

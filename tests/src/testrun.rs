@@ -6,7 +6,7 @@ use aya::programs::{TestRun, TestRunOptions, Xdp};
 use crate::netns::Namespace;
 
 /// Longest frame that comes back.
-const ROOM: usize = 1 << 17;
+pub(crate) const ROOM: usize = 1 << 17;
 
 /// `struct xdp_md` (linux/bpf.h).
 #[derive(Clone, Copy, Debug, Default)]
