@@ -65,3 +65,22 @@ fn colour_only_where_it_is_asked_for() {
     assert!(!check(bad, &[]).stderr.contains(&0x1b));
     assert!(check(bad, &["--color", "always"]).stderr.contains(&0x1b));
 }
+
+#[test]
+fn risks_are_no_failure_but_a_bad_file_is() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("f.toml");
+    std::fs::write(&path, "schema = 1\n[[interface]]\nname = \"lo\"\n").expect("file");
+    let doctor = |more: &[&str]| {
+        floodwall(&[&["doctor", "--risk", "--config", path.to_str().expect("UTF-8")], more].concat())
+    };
+    let output = doctor(&["--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let risks = report["risks"].as_array().expect("a list");
+    let observe = risks.iter().find(|risk| risk["id"] == "observe").expect("observe is the default");
+    assert_eq!((&report["schema"], &observe["severity"]), (&1.into(), &"high".into()));
+    assert!(String::from_utf8_lossy(&doctor(&[]).stdout).contains("observe mode"));
+    std::fs::write(&path, "schema = 2\n").expect("file");
+    assert_eq!(error(&doctor(&["--json"]))["code"], 5);
+}

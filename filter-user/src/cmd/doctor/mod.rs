@@ -1,7 +1,8 @@
-//! `floodwall doctor`: which modes work here, why the others don't, what to do.
+//! `floodwall doctor`: which modes work here, why the others don't, what to do; and what is left open.
 
 mod interfaces;
 mod kernel;
+mod risk;
 mod system;
 
 use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
@@ -17,6 +18,9 @@ pub struct Args {
     /// Look at the interfaces and tables of this configuration [default: the usual one, if it is there]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Tell what the configuration leaves open on this host, worst first, and what closes it
+    #[arg(long)]
+    risk: bool,
     #[command(flatten)]
     pins: PinsArg,
 }
@@ -72,6 +76,9 @@ struct Report {
 
 /// Looks, prints; code 1 when something would keep the filter from running.
 pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
+    if args.risk {
+        return risk::run(args.config.clone(), out);
+    }
     let settings = settings(args)?;
     let host = Host::read()?;
     let mut checks = kernel::checks();
