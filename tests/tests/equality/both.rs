@@ -207,5 +207,5 @@ impl<'a> Both<'a> {
 }
 
 fn hex(frame: &[u8]) -> String {
-    frame.iter().map(|byte| format!("{byte:02x}")).collect()
+    frame.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -15,7 +15,7 @@ pub(crate) const LISTENERS: [u16; 2] = [80, 90];
 /// Ports with a UDP socket.
 pub(crate) const UDP_SOCKETS: [u16; 2] = [53, 5000];
 
-fn base(mode: &'static str, profile: &str, rest: String) -> Config {
+fn base(mode: &'static str, profile: &str, rest: &str) -> Config {
     Config {
         mode,
         interface: format!("profile = \"{profile}\""),
@@ -54,7 +54,7 @@ pub(crate) fn main(mode: &'static str) -> Config {
          [host]\ntotal = \"{RATE}\"\ntotal_bytes = \"{BYTES}\"\nrate = {{ {} }}",
         limits()
     );
-    let mut config = base(mode, "internet", rest);
+    let mut config = base(mode, "internet", &rest);
     let limited = format!("ports = [\"tcp/80\", \"udp/53\", \"udp/123\"]\nrate = {{ {} }}", limits());
     service(&mut config, "limited", &limited);
     service(&mut config, "bgp", "ports = [\"tcp/179\"]\nttl_security = 1");
@@ -68,7 +68,7 @@ pub(crate) fn answers(mode: &'static str) -> Config {
     let mut config = base(
         mode,
         "cloud",
-        format!("[udp]\nclosed = \"off\"\nreflection = \"drop\"\n{OPEN}\n[protocols]\nother = \"drop\""),
+        &format!("[udp]\nclosed = \"off\"\nreflection = \"drop\"\n{OPEN}\n[protocols]\nother = \"drop\""),
     );
     service(&mut config, "cookies", "ports = [\"tcp/80\", \"tcp/81\"]\nsyn = { mode = \"cookie\" }");
     let challenged = "ports = [\"tcp/90\"]\nsyn = { mode = \"challenge\" }\nprotect = [\"44.1.2.0/24\"]";
@@ -82,5 +82,5 @@ pub(crate) fn bare() -> Config {
         "[udp]\nclosed = \"off\"\nreflection = \"off\"\n{OPEN}\n\
          [spoofing]\negress = \"off\"\nown_sources = \"pass\"\ndirected_broadcast = \"pass\""
     );
-    Config { management: Vec::new(), ..base("enforce", "lan", off) }
+    Config { management: Vec::new(), ..base("enforce", "lan", &off) }
 }
