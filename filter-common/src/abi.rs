@@ -68,6 +68,18 @@ pub mod name {
     pub const BANNED: &str = "BANNED";
     /// Array with one [`crate::ban::Control`].
     pub const BAN_CONTROL: &str = "BAN_CONTROL";
+    /// LPM trie of the sources that rules ask for, key v4-mapped, value a bit for each rule.
+    pub const RULE_SRC: &str = "RULE_SRC";
+    /// The same for destinations.
+    pub const RULE_DST: &str = "RULE_DST";
+    /// LPM trie of the destinations of services, key v4-mapped, value a bit for each service.
+    pub const SERVICE_DST: &str = "SERVICE_DST";
+    /// Read-only global [`crate::rules::Rules`].
+    pub const RULES: &str = "RULES";
+    /// Per-CPU array of [`super::Counter`], index [`crate::rules::counter_index`].
+    pub const RULE_COUNTERS: &str = "RULE_COUNTERS";
+    /// Array of [`crate::word::Word`] by rule: the bucket that all its packets share.
+    pub const RULE_BUCKETS: &str = "RULE_BUCKETS";
     /// Hash of this host's addresses, key v4-mapped, value [`super::LOCAL_ADDRESS`] or [`super::LOCAL_BROADCAST`].
     pub const LOCAL: &str = "LOCAL";
 }

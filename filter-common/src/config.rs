@@ -128,6 +128,8 @@ pub mod syn_mode {
 pub mod service {
     /// A SYN with data is dropped (no TCP Fast Open).
     pub const DROP_SYN_DATA: u32 = 1;
+    /// Its verdicts are counted and not carried out.
+    pub const OBSERVE: u32 = 1 << 24;
 }
 
 /// One `[[service]]`.
@@ -228,6 +230,14 @@ pub mod flags {
     pub const MORE_LIMITS: u32 = 1 << 24;
     /// Sources whose route back leads out of another interface, too.
     pub const REVERSE_PATH_STRICT: u32 = 1 << 23;
+    /// There are rules.
+    pub const RULES: u32 = 1 << 24;
+    /// Some rule challenges SYNs.
+    pub const CHALLENGE_RULES: u32 = 1 << 25;
+    /// Some service has destination prefixes: [`super::Ports`] holds classes instead of numbers.
+    pub const SERVICES_BY_DESTINATION: u32 = 1 << 26;
+    /// Some service is only observed.
+    pub const OBSERVE_SERVICES: u32 = 1 << 27;
 }
 
 /// Bits of [`Config::list_families`].
@@ -443,8 +453,10 @@ impl Config {
     }
 }
 
-/// The read-only global `PORTS`: for each destination port the index of its service, 0 for none, and which source ports
-/// reflect.
+/// The read-only global `PORTS`: for each destination port the number of its service, 0 for none; and which source ports reflect.
+///
+/// With [`flags::SERVICES_BY_DESTINATION`] a class of ports instead; the services of the class AND those of the destination, bit n
+/// for service n, leave the packet's: the lowest.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Ports {
@@ -454,12 +466,22 @@ pub struct Ports {
     pub udp: [u8; 65536],
     /// A bit for each UDP source port of [`crate::reflector`].
     pub reflectors: [u64; 65536 / 64],
+    /// Services of each class of ports.
+    pub classes: [u64; 256],
+    /// Services without destination prefixes.
+    pub anywhere: u64,
 }
 
 impl Ports {
     /// No services.
     #[expect(clippy::large_stack_arrays, reason = "the value of a static, never on a stack")]
-    pub const EMPTY: Self = Self { tcp: [0; 65536], udp: [0; 65536], reflectors: [0; 65536 / 64] };
+    pub const EMPTY: Self = Self {
+        tcp: [0; 65536],
+        udp: [0; 65536],
+        reflectors: [0; 65536 / 64],
+        classes: [0; 256],
+        anywhere: 0,
+    };
 }
 
 /// Words in one family's summary of the management list: one bit for each /16 (IPv4) or hashed /32 (IPv6).

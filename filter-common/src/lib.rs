@@ -15,6 +15,7 @@
 //! | [`quote`] | the packet that an ICMP error is about |
 //! | [`reason`] | the table of fates |
 //! | [`config`], [`wire`], [`abi`] | what user space tells the data path |
+//! | [`rules`] | the operator's rules as tables |
 //! | [`siphash`], [`cookie`] | keyed hashing; the SYN cookie's layout |
 //! | [`bucket`] | token buckets in a set-associative table |
 //! | [`reply`] | a SYN turned into its SYN-ACK in place |
@@ -50,6 +51,7 @@ pub mod quote;
 pub mod reason;
 pub mod reflector;
 pub mod reply;
+pub mod rules;
 pub mod siphash;
 pub mod stages;
 pub mod state;

@@ -177,6 +177,10 @@ reasons! {
     115 ServiceByteRate Drop "service_byte_rate" "Over the service's byte rate, from a source that is not proven.";
     116 FlowRate Drop "flow_rate" "A new UDP flow, over the service's rate of these.";
     117 HostRate Drop "host_rate" "Over the whole host's rate, from a source that is not proven.";
+
+    118 RulePass Pass "rule_pass" "A rule passes it: nothing behind the rules looks at it.";
+    119 RuleDrop Drop "rule_drop" "A rule drops it.";
+    120 RuleLimit Drop "rule_limit" "Over a rule's rate.";
 }
 
 /// Reserved numbers: the stride of the counters.

@@ -10,6 +10,7 @@ use crate::{
     list::Class,
     packet::{Address, Packet},
     quote::Quote,
+    rules::Rules,
     stages::limit::Part,
 };
 
@@ -55,6 +56,17 @@ pub enum Total {
     EchoReplies = 8,
     /// Neither TCP, UDP nor ICMP, and not listed.
     OtherProtocols = 9,
+}
+
+/// Lists of prefixes: each prefix has a word with a bit for everything that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Sources that rules ask for.
+    RuleSources,
+    /// Destinations that rules ask for.
+    RuleDestinations,
+    /// Destinations of services.
+    ServiceDestinations,
 }
 
 /// One segment in so many is looked up while nothing is armed.
@@ -116,6 +128,17 @@ pub trait State {
 
     /// Whether the packet's source is banned now.
     fn is_banned(&self, packet: &Packet) -> bool;
+    /// The operator's rules.
+    fn rules(&self) -> &Rules;
+
+    /// The word of the longest prefix of `list` that holds the address.
+    fn listed(&self, list: List, address: &Address) -> Option<u64>;
+
+    /// Takes one token from the bucket that all packets of a rule share.
+    fn take_of_rule(&self, rule: u32, limit: Limit, now: u64) -> bool;
+
+    /// Counts a packet that met a rule, at [`crate::rules::counter_index`].
+    fn count_rule(&self, index: u32, bytes: u64);
 
     /// Whether an address is this host's own.
     fn is_local(&self, address: &Address) -> bool;

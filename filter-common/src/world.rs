@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    abi::{StepDown, TcpReqAttrs},
+    abi::{Counter, StepDown, TcpReqAttrs},
     arm::Arm,
     ban::{self, Bans},
     bucket::{Line, charge},
@@ -23,11 +23,12 @@ use crate::{
     options::{self, TcpOptions},
     packet::{Address, Packet},
     quote::{self, Quote},
+    rules::{self, Rules},
     stages::{
         limit::{Part, more, take_from},
         proven::{mark_in, marked_in},
     },
-    state::{Route, SAMPLE, Socket, State, TOTALS, Table, Total},
+    state::{List, Route, SAMPLE, Socket, State, TOTALS, Table, Total},
     word::Word,
 };
 
@@ -44,6 +45,12 @@ pub struct World {
     pub ports: Box<Ports>,
     /// Summary of `management`.
     pub summary: Box<Summary>,
+    /// The operator's rules.
+    pub rules: Box<Rules>,
+    /// Prefixes of lists and their words; the last one that holds an address counts, so the longest goes last.
+    pub listed: Vec<(List, Prefix, u64)>,
+    /// What rules counted.
+    pub rule_counters: RefCell<Vec<Counter>>,
     /// Management addresses.
     pub management: HashSet<[u32; 4]>,
     /// Allow and block lists.
@@ -78,6 +85,7 @@ pub struct World {
     pub stepped_down: RefCell<HashMap<u16, StepDown>>,
     tables: [Vec<Line>; TABLES],
     totals: [Word; TOTALS],
+    rule_buckets: Vec<Word>,
 }
 
 impl Default for World {
@@ -113,6 +121,9 @@ impl World {
             },
             ports: Box::new(Ports::EMPTY),
             summary: Box::new(Summary::EMPTY),
+            rules: Box::new(Rules::EMPTY),
+            listed: Vec::new(),
+            rule_counters: RefCell::new(vec![Counter::default(); rules::COUNTERS as usize]),
             management: HashSet::new(),
             lists: Tables::new(&[], &[]),
             bans: HashMap::new(),
@@ -131,6 +142,7 @@ impl World {
             stepped_down: RefCell::default(),
             tables: std::array::from_fn(|_| table()),
             totals: std::array::from_fn(|_| Word::new(0)),
+            rule_buckets: (0..rules::MAX_RULES).map(|_| Word::new(0)).collect(),
         }
     }
 
@@ -196,6 +208,25 @@ impl State for World {
 
     fn is_banned(&self, packet: &Packet) -> bool {
         ban::is_banned(packet, self)
+    }
+
+    fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn listed(&self, list: List, address: &Address) -> Option<u64> {
+        let holds = |(of, prefix, _): &&(List, Prefix, u64)| *of == list && prefix.contains(address);
+        self.listed.iter().rfind(holds).map(|(_, _, word)| *word)
+    }
+
+    fn take_of_rule(&self, rule: u32, limit: Limit, now: u64) -> bool {
+        charge(&self.rule_buckets[rule as usize], limit, now)
+    }
+
+    fn count_rule(&self, index: u32, bytes: u64) {
+        let counter = &mut self.rule_counters.borrow_mut()[index as usize];
+        counter.packets += 1;
+        counter.bytes += bytes;
     }
 
     fn is_local(&self, address: &Address) -> bool {

@@ -12,7 +12,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use filter_common::{
-    abi::{LOCAL_ADDRESS, LOCAL_BROADCAST, StepDown},
+    abi::{Counter, LOCAL_ADDRESS, LOCAL_BROADCAST, StepDown},
     arm::Arm,
     bucket::{Line, charge},
     config::{Config, Limit, Ports, Summary},
@@ -23,11 +23,12 @@ use filter_common::{
     list::Class,
     packet::{Address, Packet, Transport},
     quote::Quote,
+    rules::Rules,
     stages::{
         limit::{self, Part},
         proven,
     },
-    state::{Route, SAMPLE, Socket, State, Table, Total},
+    state::{List, Route, SAMPLE, Socket, State, Table, Total},
     word::Word,
 };
 
@@ -152,6 +153,37 @@ impl<C: Bounds> State for Kernel<C> {
     #[inline(always)]
     fn is_banned(&self, packet: &Packet) -> bool {
         lists::is_banned(packet)
+    }
+
+    #[inline(always)]
+    fn rules(&self) -> &Rules {
+        maps::rules()
+    }
+
+    #[inline(always)]
+    fn listed(&self, list: List, address: &Address) -> Option<u64> {
+        let key = aya_ebpf::btf_maps::lpm_trie::Key::new(128, address.0);
+        match list {
+            List::RuleSources => maps::RULE_SRC.get(&key),
+            List::RuleDestinations => maps::RULE_DST.get(&key),
+            List::ServiceDestinations => maps::SERVICE_DST.get(&key),
+        }
+        .copied()
+    }
+
+    #[inline(always)]
+    fn take_of_rule(&self, rule: u32, limit: Limit, now: u64) -> bool {
+        maps::RULE_BUCKETS.get(rule).is_none_or(|bucket| charge(bucket, limit, now))
+    }
+
+    #[inline(always)]
+    fn count_rule(&self, index: u32, bytes: u64) {
+        if let Some(counter) = maps::RULE_COUNTERS.get_ptr_mut(index) {
+            // SAFETY: this CPU's own slot.
+            let counter: &mut Counter = unsafe { &mut *counter };
+            counter.packets += 1;
+            counter.bytes += bytes;
+        }
     }
 
     #[inline(always)]

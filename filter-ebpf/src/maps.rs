@@ -15,6 +15,7 @@ use filter_common::{
     hints::Hints,
     list::{Listed, Node, Page, Record},
     packet::Packet,
+    rules::{self, MAX_RULES, Rules},
     state::TOTALS,
     word::Word,
 };
@@ -62,6 +63,16 @@ pub(crate) static STEP_DOWN: Array<Ports8, 1> = Array::new();
 #[btf_map]
 pub(crate) static MANAGEMENT: LpmTrie<[u32; 4], u8, 1024, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();
 #[btf_map]
+pub(crate) static RULE_SRC: LpmTrie<[u32; 4], u64, 16, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static RULE_DST: LpmTrie<[u32; 4], u64, 16, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static SERVICE_DST: LpmTrie<[u32; 4], u64, 16, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();
+#[btf_map]
+pub(crate) static RULE_COUNTERS: PerCpuArray<Counter, { rules::COUNTERS_LEN as usize }> = PerCpuArray::new();
+#[btf_map]
+pub(crate) static RULE_BUCKETS: Array<Word, MAX_RULES> = Array::new();
+#[btf_map]
 pub(crate) static LOCAL: HashMap<[u32; 4], u8, 1024> = HashMap::new();
 
 // Made anew by each reload, as large as the lists are.
@@ -89,6 +100,8 @@ static PORTS: Ports = Ports::EMPTY;
 static SUMMARY: Summary = Summary::EMPTY;
 #[unsafe(no_mangle)]
 static LISTED: Listed = Listed::EMPTY;
+#[unsafe(no_mangle)]
+static RULES: Rules = Rules::EMPTY;
 
 /// The interface's configuration.
 #[inline(always)]
@@ -112,6 +125,12 @@ pub(crate) fn summary() -> &'static Summary {
 #[inline(always)]
 pub(crate) fn listed() -> &'static Listed {
     read(&LISTED)
+}
+
+/// The operator's rules.
+#[inline(always)]
+pub(crate) fn rules() -> &'static Rules {
+    read(&RULES)
 }
 
 /// The same reference, of unknown origin to the compiler.

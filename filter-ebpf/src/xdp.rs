@@ -20,8 +20,8 @@ use filter_common::{
     options::{self, TcpOptions},
     packet::{self, Packet},
     quote::{self, Quote},
-    reason::{Action, Reason},
-    stages,
+    reason::Action,
+    stages::{self, Fate, rules::Ruled},
     state::State,
 };
 
@@ -177,32 +177,36 @@ extern "C" fn xdp_extensions(context: *mut xdp_md, offset: u32, next: u32, paylo
 pub(crate) fn run(context: XdpContext) -> u32 {
     let Some(packet) = maps::PACKET.get_ptr_mut(0) else { return xdp_action::XDP_DROP };
     let kernel = Kernel::new(XdpContext::new(context.as_ptr().cast()));
-    let exit = judge(context.ctx);
-    let plane = Plane::received(kernel.config().has(flags::OBSERVE));
+    let exit = judge(context.ctx, &kernel);
+    let plane = Plane::received(exit >> OBSERVED & 1 != 0);
     // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
     count(exit & 0xff, unsafe { (*packet).frame_length } as u64, plane, &kernel);
-    exit >> 8
+    exit >> ACTION & 0xff
 }
 
 /// The parts are functions of their own, so that each has the stack for itself.
 #[inline(always)]
-fn judge(context: *mut xdp_md) -> u32 {
+fn judge(context: *mut xdp_md, kernel: &Kernel<XdpContext>) -> u32 {
     let early = xdp_early(context);
     if early != GOES_ON {
         return early;
     }
-    let admitted = xdp_admit(context);
+    let ruled = if kernel.config().has(flags::RULES) { xdp_rules(context) } else { GOES_ON };
+    if ruled < GOES_ON {
+        return ruled;
+    }
+    let admitted = xdp_admit(context, ruled - GOES_ON);
     if admitted < GOES_ON {
         return admitted;
     }
-    xdp_converse(context, admitted - GOES_ON)
+    xdp_converse(context, admitted - GOES_ON, ruled - GOES_ON)
 }
 
-/// No [`exit`]; what is above it is the number of a service.
-const GOES_ON: u32 = 1 << 16;
+/// No [`exit`]; what is above it is the number of a service or of a [`Ruled`].
+const GOES_ON: u32 = 1 << 24;
 
 /// What [`exit`] says if a map is not there, which can't be.
-const NOTHING: u32 = xdp_action::XDP_DROP << 8;
+const NOTHING: u32 = xdp_action::XDP_DROP << ACTION;
 
 /// The packet's meaning. It lies in a map: on the stack the verifier would tell it apart for each way through the parser,
 /// and a pointer that is handed on is no key of a map before Linux 6.9.
@@ -220,22 +224,35 @@ extern "C" fn xdp_early(context: *mut xdp_md) -> u32 {
     let kernel = Kernel::new(XdpContext::new(context));
     let frame = XdpFrame(XdpContext::new(context));
     if let Break(reason) = packet::parse_into(&frame, packet) {
-        return exit(reason, &kernel);
+        return exit(stages::fate(reason, &kernel));
     }
     match stages::early(packet, &kernel) {
-        Break(reason) => exit(reason, &kernel),
+        Break(reason) => exit(stages::fate(reason, &kernel)),
         Continue(()) => GOES_ON,
+    }
+}
+
+/// Asks the operator's rules.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_rules(context: *mut xdp_md) -> u32 {
+    let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
+    let kernel = Kernel::new(XdpContext::new(context));
+    match stages::rules::check(packet, &kernel) {
+        Ruled::Drop(reason) => exit(stages::fate(reason, &kernel)),
+        ruled => GOES_ON + ruled.number().unwrap_or(0),
     }
 }
 
 /// Asks tables who it is from and what it is for.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn xdp_admit(context: *mut xdp_md) -> u32 {
+extern "C" fn xdp_admit(context: *mut xdp_md, ruled: u32) -> u32 {
     let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
     let kernel = Kernel::new(XdpContext::new(context));
-    match stages::admit(&XdpFrame(XdpContext::new(context)), packet, &kernel) {
-        Break(reason) => exit(reason, &kernel),
+    let frame = XdpFrame(XdpContext::new(context));
+    match stages::admit(&frame, packet, Ruled::from_number(ruled, &kernel), &kernel) {
+        Break(fate) => exit(fate),
         Continue(service) => GOES_ON + service,
     }
 }
@@ -243,22 +260,27 @@ extern "C" fn xdp_admit(context: *mut xdp_md) -> u32 {
 /// Asks sockets and keys.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn xdp_converse(context: *mut xdp_md, service: u32) -> u32 {
+extern "C" fn xdp_converse(context: *mut xdp_md, service: u32, ruled: u32) -> u32 {
     let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
     let kernel = Kernel::new(XdpContext::new(context));
     let mut frame = XdpFrame(XdpContext::new(context));
-    exit(stages::converse(&mut frame, packet, service, &kernel), &kernel)
+    exit(stages::converse(&mut frame, packet, service, Ruled::from_number(ruled, &kernel), &kernel))
 }
 
-/// A reason (bits 0 to 7) and what XDP does with it (from bit 8 on), as one number that a BPF function can return.
+/// Where an exit holds what XDP does; below is the reason.
+const ACTION: u32 = 8;
+/// Where it tells that this is only observed.
+const OBSERVED: u32 = 16;
+
+/// A fate as one number that a BPF function can return.
 #[inline(always)]
-fn exit(reason: Reason, kernel: &Kernel<XdpContext>) -> u32 {
-    let action = match stages::action(reason, kernel) {
+fn exit(fate: Fate) -> u32 {
+    let action = match fate.action() {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,
         Action::Reply => xdp_action::XDP_TX,
     };
-    reason as u32 | action << 8
+    fate.reason as u32 | action << ACTION | (fate.observed as u32) << OBSERVED
 }
 
 /// Counts a packet on this CPU.

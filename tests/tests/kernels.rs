@@ -8,7 +8,8 @@ use aya::{
 };
 use filter_common::{
     abi::{VERSION, name},
-    config::{Config as Global, Limit, TABLES, flags},
+    config::{Config as Global, Limit, Prefix, TABLES, flags},
+    rules::Rules,
     wire::Policy,
 };
 use filter_tests::{config::Config, stand::Stand};
@@ -38,12 +39,28 @@ const EVERYTHING: u32 = flags::COOKIES
     | flags::MORE_LIMITS
     | flags::DIRECTED_BROADCAST
     | flags::REVERSE_PATH
-    | flags::REVERSE_PATH_STRICT;
+    | flags::REVERSE_PATH_STRICT
+    | flags::RULES
+    | flags::CHALLENGE_RULES
+    | flags::SERVICES_BY_DESTINATION
+    | flags::OBSERVE_SERVICES;
+
+/// Sixty-four rules that ask for every field, and every action.
+fn rules() -> Box<Rules> {
+    let mut rules = Box::new(Rules::EMPTY);
+    (rules.len, rules.fields) = (64, u64::MAX);
+    (rules.pass, rules.drop, rules.challenge) = (1 << 1, 1 << 2, 1 << 3);
+    (rules.limit, rules.per_source, rules.observe) = (0xf0, 0x30, 0x50);
+    rules
+}
 
 /// All programs pass the verifier with everything switched on, whether the kernel function is there or not.
 #[test]
 fn everything_switched_on_loads() -> Result<()> {
     let limit = Limit { interval: 1_000_000, tolerance: 1_000_000_000 };
+    let rules = rules();
+    // Not everywhere: what is behind a match is to be verified, too.
+    let somewhere = Prefix { network: [9; 4], mask: [u32::MAX; 4] };
     for way in [0, flags::DECODE_IN_TC] {
         let global = Global {
             abi: VERSION,
@@ -55,7 +72,9 @@ fn everything_switched_on_loads() -> Result<()> {
             reply_total: limit,
             unknown_acks: limit,
             protected_len: 1,
+            protected: [somewhere; _],
             own_len: 1,
+            own: [somewhere; _],
             closed_ports: limit,
             reply_window: 1,
             wire: wire(limit),
@@ -63,6 +82,7 @@ fn everything_switched_on_loads() -> Result<()> {
         };
         let mut ebpf = EbpfLoader::new()
             .override_global(name::CONFIG, bytes_of(&global), true)
+            .override_global(name::RULES, rules_of(&rules), true)
             .load(object::filter()?)
             .context("maps")?;
         let xdp: &mut Xdp = ebpf.program_mut(name::XDP).context("no XDP program")?.try_into()?;
@@ -99,6 +119,11 @@ fn wire(limit: Limit) -> Policy {
 fn bytes_of(global: &Global) -> &[u8] {
     // SAFETY: plain numbers, and the layout has no padding (asserted where it is declared).
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(global).cast(), size_of::<Global>()) }
+}
+
+fn rules_of(rules: &Rules) -> &[u8] {
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(rules).cast(), size_of::<Rules>()) }
 }
 
 /// By cookies where the kernel takes them over, by challenges where it does not; tc by TCX and by clsact.

@@ -22,6 +22,7 @@ fn configurations() -> Vec<(&'static str, Config)> {
         ("challenge", service("syn = { mode = \"challenge\" }")),
         ("cookie", service("syn = { mode = \"cookie\" }")),
         ("decode", service("syn = { mode = \"cookie\" }").interface("handover = \"decode\"")),
+        ("rules", service("").also(RULES)),
         (
             "everything",
             Config {
@@ -35,6 +36,16 @@ fn configurations() -> Vec<(&'static str, Config)> {
         ),
     ]
 }
+
+/// Every field and every action.
+const RULES: &str = concat!(
+    "[[rule]]\nname = \"a\"\naction = \"count\"\nttl = \"1-9\"\nlength = \"40-100\"\nsrc = \"9.0.0.0/8\"\n",
+    "[[rule]]\nname = \"b\"\naction = \"pass\"\nproto = \"icmp\"\nicmp_type = \"8\"\n",
+    "[[rule]]\nname = \"c\"\naction = \"challenge\"\nproto = \"tcp\"\nflags = \"syn\"\nsport = \"1-9\"\n",
+    "[[rule]]\nname = \"d\"\naction = \"limit\"\nrate = \"1000/s\"\nproto = \"udp\"\ndport = \"53\"\n",
+    "[[rule]]\nname = \"e\"\naction = \"limit\"\nrate = \"1000/s\"\nper = \"rule\"\ndst = \"9.0.0.0/8\"\n",
+    "[[rule]]\nname = \"f\"\naction = \"drop\"\nobserve = true\nfragment = \"any\"\n",
+);
 
 fn measured() -> Result<BTreeMap<String, u32>> {
     let mut found = BTreeMap::new();

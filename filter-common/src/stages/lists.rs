@@ -43,7 +43,7 @@ mod tests {
         config::{Prefix, flags},
         list::build::{Tables, resolve},
         reason::Reason,
-        stages::{action, decide},
+        stages::{decide, fate},
         testing::{CLIENT, CLIENT6, SERVER, SERVER6, Tcp, address},
         world::{Bytes, World},
     };
@@ -135,6 +135,6 @@ mod tests {
         let mut world = listing();
         world.config.flags |= flags::OBSERVE;
         let seen = reason(&world, &Tcp::syn("192.31.196.8", SERVER));
-        assert_eq!((seen, action(seen, &world)), (Reason::BlockList, crate::reason::Action::Pass));
+        assert_eq!((seen, fate(seen, &world).action()), (Reason::BlockList, crate::reason::Action::Pass));
     }
 }

@@ -26,6 +26,7 @@ mod own;
 mod protocol;
 pub mod proven;
 mod query;
+pub mod rules;
 pub mod segment;
 mod service;
 mod spoofed;
@@ -33,24 +34,69 @@ mod syn;
 mod tcp_flags;
 mod udp;
 
+use self::{rules::Ruled, service::Found};
+
 /// What a stage says: go on, or this is the packet's fate.
 pub type Verdict = ControlFlow<Reason>;
 
-/// The fate of the packet in `frame`; a [`Action::Reply`] has been written into it already.
-///
-/// In observe mode the reason is what would have happened, and the frame is untouched.
+/// A packet's fate: what happens to it, or would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// Why.
+    pub reason: Reason,
+    /// It passes and is counted apart: the host, the interface or the service is only observed.
+    pub observed: bool,
+}
+
+impl Fate {
+    /// What is done with the packet.
+    #[must_use]
+    #[inline(always)]
+    pub const fn action(&self) -> Action {
+        if self.observed { Action::Pass } else { self.reason.action() }
+    }
+}
+
+/// As [`judge`], without telling what is only observed.
 #[inline(always)]
 pub fn decide<F: Frame, S: State>(frame: &mut F, state: &S) -> Reason {
-    let fate = || -> ControlFlow<Reason, (Packet, u32)> {
-        let packet = parse(frame)?;
-        early(&packet, state)?;
-        let service = admit(frame, &packet, state)?;
-        Continue((packet, service))
+    judge(frame, state).reason
+}
+
+/// The fate of the packet in `frame`; a [`Action::Reply`] has been written into it already.
+///
+/// Where it is only observed the reason is what would have happened, and the frame is untouched.
+#[inline(always)]
+pub fn judge<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
+    let packet = match parse(frame) {
+        Break(reason) => return fate(reason, state),
+        Continue(packet) => packet,
     };
-    match fate() {
-        Break(reason) => reason,
-        Continue((packet, service)) => converse(frame, &packet, service, state),
+    if let Break(reason) = early(&packet, state) {
+        return fate(reason, state);
     }
+    let has_rules = state.config().has(flags::RULES);
+    let ruled = if has_rules { rules::check(&packet, state) } else { Ruled::GoesOn };
+    if let Ruled::Drop(reason) = ruled {
+        return fate(reason, state);
+    }
+    match admit(frame, &packet, ruled, state) {
+        Break(fate) => fate,
+        Continue(service) => converse(frame, &packet, service, ruled, state),
+    }
+}
+
+/// The fate of a packet that is no service's.
+#[inline(always)]
+pub fn fate<S: State>(reason: Reason, state: &S) -> Fate {
+    Fate { reason, observed: state.config().has(flags::OBSERVE) }
+}
+
+/// The fate of a service's packet; what the whole host can't take is not the service's to try.
+#[inline(always)]
+fn fate_of<S: State>(reason: Reason, service: Found<'_>, state: &S) -> Fate {
+    let Fate { observed, .. } = fate(reason, state);
+    Fate { reason, observed: observed || service.is_observed(state) && reason != Reason::HostRate }
 }
 
 /// What needs no more than the packet itself, and the lists that nothing overrules.
@@ -67,48 +113,75 @@ pub fn early<S: State>(packet: &Packet, state: &S) -> Verdict {
     fragment::check(packet)
 }
 
-/// Who it is from, what it is for, and whether that is within limits; the number of its service.
+/// Who it is from, what it is for, and whether that is within limits, for a packet that [`early`] and the rules let through; the
+/// number of its service.
 ///
 /// A function of its own to the kernel's verifier, as are [`early`] and [`converse`]: it would follow each way through one of
 /// them to the end of the next, and add up their stacks.
 #[inline(always)]
-pub fn admit<F: Frame, S: State>(frame: &F, packet: &Packet, state: &S) -> ControlFlow<Reason, u32> {
-    own::check(packet, state)?;
-    fragment::limit(packet, state)?;
-    icmp::check(frame, packet, state)?;
+pub fn admit<F: Frame, S: State>(
+    frame: &F,
+    packet: &Packet,
+    ruled: Ruled,
+    state: &S,
+) -> ControlFlow<Fate, u32> {
+    if let Break(reason) = own::check(packet, state) {
+        return Break(fate(reason, state));
+    }
+    if ruled == Ruled::Pass {
+        return Break(fate(Reason::RulePass, state));
+    }
+    if let Break(reason) = of_any_service(frame, packet, state) {
+        return Break(fate(reason, state));
+    }
     let service = service::find(packet, state);
+    match admission(frame, packet, service, state) {
+        Break(reason) => Break(fate_of(reason, service, state)),
+        Continue(()) => Continue(service.number),
+    }
+}
+
+#[inline(always)]
+fn of_any_service<F: Frame, S: State>(frame: &F, packet: &Packet, state: &S) -> Verdict {
+    fragment::limit(packet, state)?;
+    icmp::check(frame, packet, state)
+}
+
+#[inline(always)]
+fn admission<F: Frame, S: State>(frame: &F, packet: &Packet, service: Found<'_>, state: &S) -> Verdict {
     gtsm::check(packet, service)?;
     udp::check(frame, packet, service, state)?;
     limit::check(packet, service, state)?;
-    protocol::check(packet, state)?;
-    Continue(service.number)
+    protocol::check(packet, state)
 }
 
 /// TCP's handshakes and connections, for a packet that [`admit`] let through to that service.
 #[inline(always)]
-pub fn converse<F: Frame, S: State>(frame: &mut F, packet: &Packet, service: u32, state: &S) -> Reason {
-    match conversation(frame, packet, service::numbered(service, state), state) {
+pub fn converse<F: Frame, S: State>(
+    frame: &mut F,
+    packet: &Packet,
+    service: u32,
+    ruled: Ruled,
+    state: &S,
+) -> Fate {
+    let service = service::numbered(service, state);
+    let reason = match conversation(frame, packet, service, ruled == Ruled::Challenge, state) {
         Break(reason) => reason,
         Continue(()) => Reason::Pass,
-    }
+    };
+    fate_of(reason, service, state)
 }
 
 #[inline(always)]
 fn conversation<F: Frame, S: State>(
     frame: &mut F,
     packet: &Packet,
-    service: service::Found<'_>,
+    service: Found<'_>,
+    challenged: bool,
     state: &S,
 ) -> Verdict {
-    syn::check(frame, packet, service, state)?;
+    syn::check(frame, packet, service, challenged, state)?;
     segment::check(frame, packet, service, state)
-}
-
-/// What is done with a packet of that reason.
-#[must_use]
-#[inline(always)]
-pub fn action<S: State>(reason: Reason, state: &S) -> Action {
-    if state.config().has(flags::OBSERVE) { Action::Pass } else { reason.action() }
 }
 
 #[cfg(test)]

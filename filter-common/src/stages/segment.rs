@@ -45,15 +45,19 @@ pub(super) fn check<F: Frame, S: State>(
     let config = state.config();
     if !packet.is_tcp()
         || packet.tcp.is_syn()
-        || (!found.is_some() && !config.has(flags::CHECK_STATE_OF_HOST))
+        || !(found.is_some() || config.has(flags::CHECK_STATE_OF_HOST | flags::CHALLENGE_RULES))
     {
         return Continue(());
     }
     let Found { number, service } = found;
     let Some(arm) = state.arm(number) else { return Continue(()) };
-    let answering = answers(service, arm, state);
-    if answering && packet.tcp.is_rst() && proves(packet, state) {
+    let answering = answers(found, arm, state);
+    let challenging = answering || config.has(flags::CHALLENGE_RULES) && !found.is_observed(state);
+    if challenging && packet.tcp.is_rst() && proves(packet, state) {
         return Break(Reason::ChallengePassed);
+    }
+    if number == 0 && !config.has(flags::CHECK_STATE_OF_HOST) {
+        return Continue(());
     }
     if number != 0 && service::protects(number, packet, state) {
         return forwarded(packet, found, answering, arm, state);
@@ -97,11 +101,11 @@ struct View<'a> {
 
 /// Whether SYNs of this service are answered, or were a moment ago: cookies and challenges may be in flight.
 #[inline(always)]
-fn answers<S: State>(service: &Service, arm: &Arm, state: &S) -> bool {
-    if state.config().has(flags::OBSERVE) {
+fn answers<S: State>(found: Found<'_>, arm: &Arm, state: &S) -> bool {
+    if found.is_observed(state) {
         return false;
     }
-    match service.syn_mode {
+    match found.service.syn_mode {
         syn_mode::CHALLENGE | syn_mode::COOKIE => true,
         syn_mode::AUTO => arm.syn.is_on(state.config().in_flight, || state.now()),
         _ => false,

@@ -1,10 +1,11 @@
 //! Which service a packet is for.
 
 use crate::{
-    config::{MAX_PROTECTED, MAX_SERVICES, Service},
+    config::{MAX_PROTECTED, MAX_SERVICES, Service, flags, service},
     cursor::index,
     packet::Packet,
-    state::State,
+    rules::lowest,
+    state::{List, State},
 };
 
 /// A service and its number; number 0 is none, with the policy of none.
@@ -22,9 +23,17 @@ impl Found<'_> {
     pub(super) const fn is_some(&self) -> bool {
         self.number != 0
     }
+
+    /// Whether what is decided about its packets is only counted: they pass, and nobody is answered.
+    #[inline(always)]
+    pub(super) fn is_observed<S: State>(&self, state: &S) -> bool {
+        let config = state.config();
+        config.has(flags::OBSERVE)
+            || config.has(flags::OBSERVE_SERVICES) && self.service.flags & service::OBSERVE != 0
+    }
 }
 
-/// The service of the destination port; none for other protocols and ports.
+/// The service of the destination port (and address, if services ask for it); none for other protocols and ports.
 #[inline(always)]
 pub(super) fn find<'a, S: State>(packet: &Packet, state: &'a S) -> Found<'a> {
     numbered(number(packet, state).into(), state)
@@ -46,7 +55,13 @@ fn number<S: State>(packet: &Packet, state: &S) -> u8 {
     } else {
         return 0;
     };
-    ports.get(index(packet.ports.destination)).map_or(0, |number| *number)
+    let class = ports.get(index(packet.ports.destination)).map_or(0, |class| *class);
+    if class == 0 || !state.config().has(flags::SERVICES_BY_DESTINATION) {
+        return class;
+    }
+    let ports = state.ports();
+    let here = state.listed(List::ServiceDestinations, &packet.destination).unwrap_or(ports.anywhere);
+    lowest(ports.classes[class as usize] & here) as u8
 }
 
 /// Whether the packet goes on to a destination that the service of that number protects.

@@ -26,27 +26,29 @@ pub(super) fn check<F: Frame, S: State>(
     frame: &mut F,
     packet: &Packet,
     found: Found<'_>,
+    challenged: bool,
     state: &S,
 ) -> Verdict {
-    if !found.is_some() || !packet.is_tcp() || !packet.tcp.is_syn() {
+    if !(found.is_some() || challenged) || !packet.is_tcp() || !packet.tcp.is_syn() {
         return Continue(());
     }
     if found.service.flags & service::DROP_SYN_DATA != 0 && packet.tcp.payload != 0 {
         return Break(Reason::SynData);
     }
     let Some(arm) = state.arm(found.number) else { return Continue(()) };
-    match found.service.syn_mode {
+    let mode = if challenged { syn_mode::CHALLENGE } else { found.service.syn_mode };
+    match mode {
         syn_mode::OFF => return Continue(()),
         syn_mode::LIMIT => return Break(budget(found.service, arm, state, Reason::Pass)),
         syn_mode::AUTO if !armed(found.service, arm, state) => return Continue(()),
         _ => {}
     }
-    let rung = rung(packet, found, arm, state)?;
+    let rung = rung(packet, found, mode, arm, state)?;
     let observed = match rung {
         Rung::Cookie(_) => Reason::CookieSent,
         Rung::Challenge(_) => Reason::ChallengeSent,
     };
-    if state.config().has(flags::OBSERVE) {
+    if found.is_observed(state) {
         return Break(observed);
     }
     limit::reply(packet, state)?;
@@ -82,6 +84,7 @@ enum Rung<'a> {
 fn rung<'a, S: State>(
     packet: &Packet,
     found: Found<'_>,
+    mode: u32,
     arm: &Arm,
     state: &'a S,
 ) -> ControlFlow<Reason, Rung<'a>> {
@@ -92,7 +95,7 @@ fn rung<'a, S: State>(
     }
     let forwarded = super::service::protects(found.number, packet, state);
     let mut why = Reason::CookieUnavailable;
-    if found.service.syn_mode != syn_mode::CHALLENGE && !forwarded {
+    if mode != syn_mode::CHALLENGE && !forwarded {
         match may_cookie(packet, state) {
             Continue(keys) => return Continue(Rung::Cookie(keys)),
             Break(reason) if !steps_down(reason) => return Break(reason),

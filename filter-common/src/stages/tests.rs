@@ -237,8 +237,8 @@ fn observe_counts_and_changes_nothing() {
     let bytes = Tcp::syn(CLIENT, SERVER).bytes();
     let (reason, frame) = fate(&world, bytes.clone());
     assert_eq!((reason, frame.bytes), (Reason::CookieSent, bytes));
-    assert_eq!(action(reason, &world), Action::Pass);
-    assert_eq!(action(Reason::Bogon, &world), Action::Pass);
+    assert_eq!(super::fate(reason, &world).action(), Action::Pass);
+    assert_eq!(super::fate(Reason::Bogon, &world).action(), Action::Pass);
 }
 
 #[test]
@@ -851,6 +851,6 @@ fn observe_arms_and_drops_nothing() {
     world.config.flags |= flags::OBSERVE;
     let fates: Vec<_> = (0..5).map(|_| reason(&world, &Tcp::syn(CLIENT, SERVER))).collect();
     assert_eq!(fates[3..], [Reason::CookieSent; 2], "what would happen");
-    assert_eq!(action(fates[4], &world), Action::Pass);
+    assert_eq!(super::fate(fates[4], &world).action(), Action::Pass);
     assert!(world.arms.iter().all(|arm: &Arm| arm.state.count.load() == 0));
 }

@@ -25,7 +25,8 @@ pub struct Args {
 pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     let sample = Sample::read(&open(&args.pins.pins)?)?;
     let daemon = client::call::<Status>(socket, Method::GET, "/v1/status").ok();
-    let status = Status::new(&sample, daemon.and_then(|status| status.daemon));
+    let (daemon, rules) = daemon.map_or_else(Default::default, |status| (status.daemon, status.rules));
+    let status = Status { rules, ..Status::new(&sample, daemon) };
     out.print(&status, Status::text)?;
     Ok(ExitCode::SUCCESS)
 }

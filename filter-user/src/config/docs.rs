@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    profile::{PRESETS, PROFILES},
     rule::{Knob, Section as _},
     schema::Settings,
     tests::EXAMPLE,
@@ -36,9 +37,63 @@ fn table(text: &mut String, knobs: &[Knob], path: &str) {
     }
 }
 
+const RULES: &str = "
+## How rules work
+
+Rules are asked in the file's order, about every packet that is neither malformed nor link control (ND, MLD, DHCP), whose source is
+not on a list, not banned and not forged beyond doubt, and whose TCP flags and fragment are legal; before limits for fragments and
+ICMP, and before any service.
+
+- All fields of a rule have to match; a field that is not there matches everything. Of a field's values one is enough.
+- The first `pass` or `drop` that matches decides. `count`, a `limit` within its rate, a `challenge` for what is no SYN, and every rule
+  with `observe = true` take note, and the next rule is asked.
+- What no rule decides goes on to its service. What `pass` passes does not: no SYN defence, no limit of
+  any kind. Its source still must not be this
+  host's own, and has to have a way back where `reverse_path` asks for one.
+- `challenge` is for SYNs to this host's addresses and to `protect`ed prefixes; on a service that is only observed it answers nothing.
+- A later fragment has no ports, no TCP flags and no ICMP type. Rules that ask for one of these don't meet it, unless they say
+  `fragment = \"any\"`; rules that ask for none do.
+- `floodwall status` and `floodwall_rule_packets_total` tell what each rule did. The counters start at 0 when names or their order change.
+
+All rules together cost one look-up for each field that any of them asks for, however many there are.
+
+```toml
+[[rule]]
+name = \"memcached\"
+proto = \"udp\"
+sport = \"11211\"
+action = \"drop\"
+
+[[rule]]
+name = \"ping\"
+proto = [\"icmp\", \"icmpv6\"]
+icmp_type = [\"8\", \"128\"]
+action = \"limit\"
+rate = \"10/s burst 20\"
+
+[[rule]]
+name = \"ssh-from-afar\"
+src = [\"192.31.196.0/24\", \"2620:4f:8000::/48\"]
+proto = \"tcp\"
+dport = \"22\"
+flags = \"syn,!ack\"
+action = \"challenge\"
+observe = true
+```
+";
+
+fn profiles(text: &mut String) {
+    *text += "\n## Profiles\n\n`profile` in a `[[service]]` is as if these lines were written there; what is written there counts.\n";
+    for ((name, _), (help, lines)) in PRESETS.iter().zip(&PROFILES) {
+        let _ = writeln!(text, "\n`{name}`: {help}\n\n```toml\n{lines}```");
+    }
+}
+
 #[test]
 fn config_md_is_current() {
     let mut text = format!("{INTRO}## Example\n\n```toml\n{EXAMPLE}```\n\n## Top level\n\n");
     table(&mut text, &Settings::knobs(), "");
+    text += RULES;
+    profiles(&mut text);
     crate::testing::is_current("config.md", &text);
 }

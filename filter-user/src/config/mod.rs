@@ -3,18 +3,22 @@
 //! The major components are:
 //! - [`source`]: reads the file, with limits.
 //! - [`schema`]: the tables and knobs, each declared once; [`rule`] and [`value`] say what a knob accepts.
+//! - [`profile`]: presets for services.
 //! - [`validate`]: what no single knob can know (a port in two services).
 //! - [`host`]: the facts about this machine; the only thing here that looks at it.
+//! - `accepts`: what a rule accepts.
 //! - [`compile`]: settings and facts to a [`crate::dataplane::Plan`].
 //! - [`mod@fit`]: both of the last, with all that is in the way.
 //! - [`lists`]: the prefixes of allow and block lists, from the file and from those that it names.
 //! - [`diagnostic`]: what is wrong, with line, column, caret and hint.
 
+mod accepts;
 pub mod compile;
 pub mod diagnostic;
 pub mod fit;
 pub mod host;
 pub mod lists;
+pub mod profile;
 pub mod rule;
 pub mod schema;
 pub mod source;

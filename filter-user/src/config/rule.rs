@@ -12,7 +12,7 @@ use toml::{
 
 pub(super) use self::{
     compound::{table, tables},
-    leaf::{Leaf, integer, text},
+    leaf::{Leaf, integer, switch, text},
 };
 use super::diagnostic::{Diagnostic, Problems};
 

@@ -7,10 +7,12 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::{
-    rule::{section, table, tables},
+    profile::{self, Preset},
+    rule::{section, switch, table, tables},
     value::{
-        ByteRate, PortRange, Rate, byte_rate, choice, duration, interface_name, listen, log_filter, name,
-        number, path, port_range, power_of_two, prefix, protocol, rate,
+        Between, ByteRate, PortRange, Protocol, Rate, TcpFlags, between, byte_rate, choice, duration,
+        interface_name, ip_protocol, listen, log_filter, name, number, path, port_range, power_of_two,
+        prefix, protocol, rate, tcp_flags,
     },
 };
 use crate::dataplane::plan::{Attach, Ingress};
@@ -184,7 +186,10 @@ section! {
         /// An interface to protect; at least one, at most 16.
         interface: Vec<Interface> = tables::<Interface>();
         /// What this host serves, and how it is protected; at most 63.
-        service: Vec<Service> = tables::<Service>();
+        service: Vec<Service> = profile::services();
+        /// What the operator decides about packets by their headers, before any service does; in this order, at most 64. See
+        /// [how rules work](#how-rules-work).
+        rule: Vec<Rule> = tables::<Rule>();
         /// Limits beside those of services.
         host: HostLimits = table::<HostLimits>();
         /// SYN cookies.
@@ -290,6 +295,8 @@ section! {
         /// for drivers without metadata.
         handover: Spanned<HandOver> =
             choice(&[("auto", HandOver::Auto), ("decode", HandOver::Decode)]).or("auto");
+        /// `true`: on this interface count what would happen, pass everything and answer nothing, whatever `daemon.mode` says.
+        observe: bool = switch();
     }
 }
 
@@ -298,7 +305,12 @@ section! {
     Service {
         /// Its name in metrics and messages; unique.
         name: Spanned<String> = name();
-        /// Destination ports. A port belongs to one service.
+        /// A preset for everything that is not written here; see [profiles](#profiles).
+        profile: Option<Spanned<Preset>> = choice(profile::PRESETS).optional("none");
+        /// Destination prefixes; none: any. Of two services with the same port the first in the file whose `dst` holds the
+        /// destination gets the packet, so narrow ones go first.
+        dst: Vec<Spanned<IpNet>> = prefix().or_more();
+        /// Destination ports. A port belongs to one service, unless `dst` tells them apart.
         ports: Vec<Spanned<PortRange>> = port_range().list();
         /// Prefixes behind this host (a gateway) whose SYNs to these ports are challenged whenever `syn.mode` answers; at most
         /// 8 in all.
@@ -309,8 +321,113 @@ section! {
         syn: Syn = table::<Syn>();
         /// Limits. A source is an IPv4 address or an IPv6 /64.
         rate: Rates = table::<Rates>();
+        /// `true`: count what would happen to its packets, pass them all, and answer none.
+        observe: bool = switch();
     }
 }
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ends the packet's way: it passes.
+    Pass,
+    /// Ends the packet's way.
+    Drop,
+    /// Drops what is over a rate.
+    Limit,
+    /// Challenges SYNs.
+    Challenge,
+    /// Counts.
+    Count,
+}
+
+impl Action {
+    /// The name in the file.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        ACTIONS.iter().find(|(_, action)| *action == self).map_or("", |(name, _)| name)
+    }
+}
+
+const ACTIONS: &[(&str, Action)] = &[
+    ("pass", Action::Pass),
+    ("drop", Action::Drop),
+    ("limit", Action::Limit),
+    ("challenge", Action::Challenge),
+    ("count", Action::Count),
+];
+
+/// Whose a rule's rate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// Each source's.
+    Source,
+    /// All sources' together.
+    Rule,
+}
+
+/// Which fragments a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FragmentKind {
+    /// Packets that are none.
+    No,
+    /// First ones.
+    First,
+    /// All but the first.
+    Later,
+    /// All, and packets that are none.
+    Any,
+}
+
+section! {
+    /// `[[rule]]`
+    Rule {
+        /// Its name in metrics and messages; unique.
+        name: Spanned<String> = name();
+        /// `drop` and `pass` decide at once; what `pass` passes is seen by no later rule and by no service. `limit` drops what is
+        /// over `rate`; the rest goes on. `challenge` has SYNs prove their source, whatever their service's `syn.mode`;
+        /// other packets go on. `count` counts, and the packet goes on.
+        action: Spanned<Action> = choice(ACTIONS);
+        /// Source prefixes.
+        src: Vec<Spanned<IpNet>> = prefix().or_more();
+        /// Destination prefixes.
+        dst: Vec<Spanned<IpNet>> = prefix().or_more();
+        /// IP protocols; for IPv6 the first header that is no extension.
+        proto: Vec<Spanned<u8>> = ip_protocol().or_more();
+        /// Source ports; `proto` has to be TCP or UDP or both.
+        sport: Vec<Spanned<Between<u16>>> = between(PORTS, "port", "1024-65535").or_more();
+        /// Destination ports; `proto` has to be TCP or UDP or both.
+        dport: Vec<Spanned<Between<u16>>> = between(PORTS, "port", "8000-8010").or_more();
+        /// TCP flags; `proto` has to be TCP. Flags that are not named may be anything.
+        flags: Option<Spanned<TcpFlags>> = tcp_flags().optional("any");
+        /// ICMP types; `proto` has to be ICMP or ICMPv6.
+        icmp_type: Vec<Spanned<Between<u8>>> = between(BYTE, "ICMP type", "8").or_more();
+        /// Bytes of the IP packet, its header included.
+        length: Option<Spanned<Between<u16>>> = between(LENGTHS, "length", "0-128").optional("any");
+        /// TTL or hop limit.
+        ttl: Option<Spanned<Between<u8>>> = between(BYTE, "TTL", "0-5").optional("any");
+        /// Only whole packets, first fragments, later ones; or all of them. A later fragment has no ports, no flags and no ICMP type:
+        /// a rule that asks for one of these meets later fragments only with `any`, and then whatever theirs are.
+        fragment: Option<Spanned<FragmentKind>> = choice(&[
+            ("no", FragmentKind::No),
+            ("first", FragmentKind::First),
+            ("later", FragmentKind::Later),
+            ("any", FragmentKind::Any),
+        ])
+        .optional("all that can be told to match");
+        /// Packets that `limit` lets go on.
+        rate: Spanned<Option<Rate>> = rate().or("off");
+        /// Whether each source (an IPv4 address, an IPv6 /64) gets that rate, or the whole `rule`.
+        per: Option<Spanned<Per>> =
+            choice(&[("source", Per::Source), ("rule", Per::Rule)]).optional("`\"source\"`");
+        /// `true`: a rule on trial. It counts what it would do, and the packet goes on as if it were not there.
+        observe: bool = switch();
+    }
+}
+
+const PORTS: Between<u16> = Between { first: 0, last: u16::MAX };
+const LENGTHS: Between<u16> = Between { first: 0, last: u16::MAX };
+const BYTE: Between<u8> = Between { first: 0, last: u8::MAX };
 
 section! {
     /// `syn` of a `[[service]]`
@@ -613,12 +730,18 @@ impl Service {
     /// Whether it asks for SYN cookies.
     #[must_use]
     pub fn wants_cookies(&self) -> bool {
-        matches!(self.syn.mode.as_ref(), SynMode::Cookie | SynMode::Auto)
+        matches!(self.syn.mode.as_ref(), SynMode::Cookie | SynMode::Auto) && self.has(Protocol::Tcp)
     }
 
     /// Whether it does anything about SYNs.
     #[must_use]
     pub fn defends_syns(&self) -> bool {
         *self.syn.mode.as_ref() != SynMode::Off
+    }
+
+    /// Whether it has a port of that protocol.
+    #[must_use]
+    pub fn has(&self, protocol: Protocol) -> bool {
+        self.ports.iter().any(|ports| ports.as_ref().protocol == protocol)
     }
 }

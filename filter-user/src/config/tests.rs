@@ -157,6 +157,28 @@ fn refused_with_a_hint() {
         ("[limits]\nrecent = -1", "out of bounds", "accepted: "),
         ("[metrics]\nlisten = \"localhost:1\"", "no address with a port", "127.0.0.1:9980"),
         ("[metrics\n", "", ""),
+        (
+            "[[service]]\nname = \"a\"\nports = [\"tcp/1\"]\n[[service]]\nname = \"b\"\ndst = \"9.9.9.0/24\"\nports = [\"tcp/1\"]",
+            "tcp/1 belongs to a service already",
+            "remove one",
+        ),
+        (
+            "[[service]]\nname = \"a\"\ndst = [\"9.9.8.0/24\", \"9.9.9.0/24\"]\nports = [\"tcp/1\"]\n[[service]]\nname = \"b\"\n\
+             dst = [\"9.9.8.0/23\", \"8.8.8.8\"]\nports = [\"tcp/1\"]",
+            "tcp/1 belongs to a service already",
+            "remove one",
+        ),
+        (
+            "[[service]]\nname = \"x\"\nprofile = \"wev\"\nports = [\"tcp/1\"]",
+            "unknown value \"wev\"",
+            "\"web\"",
+        ),
+        ("[[service]]\nname = \"x\"\nprofile = \"game\"", "has no ports", "add ports"),
+        (
+            "[[service]]\nname = \"x\"\nobserve = \"yes\"",
+            "expected a boolean, found a string",
+            "`true`, `false`",
+        ),
     ];
     for (more, message, hint) in cases {
         let (_, line, said_message, said_hint) =
@@ -165,6 +187,143 @@ fn refused_with_a_hint() {
         assert!(said_hint.contains(hint) || hint == "at least 1", "{more}: {said_hint}");
         assert!(line > 0 || more == "[[interface]]", "{more}: no place");
     }
+}
+
+#[test]
+fn rules_refused_with_a_hint() {
+    let cases = [
+        ("action = \"reject\"", "unknown value \"reject\"", "known here: pass, drop"),
+        ("action = \"drop\"\nproto = \"tcpp\"", "unknown protocol \"tcpp\"", "did you mean \"tcp\"?"),
+        ("action = \"drop\"\nproto = \"256\"", "unknown protocol \"256\"", "known here"),
+        ("action = \"drop\"\ndport = \"53\"", "ports of a protocol that may have none", "add proto"),
+        ("action = \"drop\"\nproto = [\"tcp\", \"gre\"]\nsport = \"53\"", "ports of a protocol", "add proto"),
+        ("action = \"drop\"\nproto = \"udp\"\nflags = \"syn\"", "TCP flags of another", "proto = \"tcp\""),
+        ("action = \"drop\"\nproto = \"tcp\"\nflags = \"sin\"", "unknown TCP flag \"sin\"", "\"syn\""),
+        ("action = \"drop\"\nproto = \"tcp\"\nflags = \"syn,!syn\"", "flag syn is there twice", "once"),
+        ("action = \"drop\"\nicmp_type = \"8\"", "ICMP types of another", "add proto"),
+        ("action = \"drop\"\nproto = \"icmp\"\nicmp_type = \"256\"", "is no ICMP type", "0 to 255"),
+        ("action = \"drop\"\nlength = \"100-50\"", "the range 100-50 is empty", "write "),
+        ("action = \"drop\"\nlength = \"0-19\"", "no IP packet is that short", "20 bytes"),
+        ("action = \"drop\"\nttl = \"64-300\"", "is no TTL", "0 to 255"),
+        ("action = \"drop\"\nfragment = \"last\"", "unknown value \"last\"", "\"later\""),
+        (
+            "action = \"drop\"\nfragment = \"later\"\nproto = \"udp\"\ndport = \"53\"",
+            "later fragments have no ports",
+            "fragment = \"any\"",
+        ),
+        ("action = \"drop\"\nsrc = \"9.9.9.9\"\ndst = \"2620::1\"", "no packet matches", "one family"),
+        ("action = \"drop\"\nsrc = \"9.9.9.9\"\nproto = \"icmpv6\"", "no packet matches", "ICMPv6 is IPv6's"),
+        (
+            "action = \"drop\"\nproto = [\"icmp\", \"igmp\"]\ndst = \"2620::1\"",
+            "no packet matches",
+            "one family",
+        ),
+        ("action = \"limit\"\nproto = \"udp\"", "a limit without a rate", "add rate"),
+        ("action = \"drop\"\nproto = \"udp\"\nrate = \"1/s\"", "a rate for the action \"drop\"", "\"limit\""),
+        ("action = \"count\"\nper = \"rule\"", "per for the action \"count\"", "\"limit\""),
+        ("action = \"challenge\"\nproto = \"udp\"", "a challenge that no SYN matches", "TCP SYNs"),
+        (
+            "action = \"challenge\"\nproto = \"tcp\"\nflags = \"ack\"",
+            "a challenge that no SYN matches",
+            "TCP SYNs",
+        ),
+        ("action = \"challenge\"\nfragment = \"first\"", "a challenge that no SYN matches", "TCP SYNs"),
+        (
+            "action = \"count\"\n[[rule]]\nname = \"r\"\naction = \"count\"",
+            "rule \"r\" is there twice",
+            "remove",
+        ),
+    ];
+    for (lines, message, hint) in cases {
+        let text = format!("schema = 1\n[[interface]]\nname = \"e\"\n[[rule]]\nname = \"r\"\n{lines}");
+        let (line, column, said_message, said_hint) =
+            said(&text).into_iter().next().unwrap_or_else(|| panic!("accepted: {lines}"));
+        assert!(said_message.contains(message), "{lines}: {said_message}");
+        assert!(said_hint.contains(hint), "{lines}: {said_hint}");
+        assert!(line >= 5 && column > 0, "{lines}: line {line}");
+    }
+    let many = (0..65).fold("schema = 1\n[[interface]]\nname = \"e\"\n".to_owned(), |text, number| {
+        text + &format!("[[rule]]\nname = \"r{number}\"\naction = \"count\"\n")
+    });
+    let (line, _, message, _) = said(&many).into_iter().next().unwrap();
+    assert_eq!((message.as_str(), line), ("more than 64 rules", 3 + 64 * 3 + 2));
+}
+
+#[test]
+fn rules_that_never_decide_are_told() {
+    let warned = |rules: &str| {
+        let text = format!("schema = 1\n[[interface]]\nname = \"e\"\n{rules}");
+        let said = parse_text(&text).unwrap().report.diagnostics;
+        said.into_iter().map(|d| d.message).filter(|m| !m.contains("management")).collect::<Vec<_>>()
+    };
+    let two = |first: &str, second: &str| {
+        warned(&format!("[[rule]]\nname = \"a\"\n{first}\n[[rule]]\nname = \"b\"\n{second}"))
+    };
+    let unreached = ["no packet reaches the rule \"b\""];
+    let drop = |lines: &str| format!("action = \"drop\"\n{lines}");
+    let wide = drop("src = [\"9.0.0.0/9\", \"9.128.0.0/9\"]\nproto = [\"tcp\", \"udp\"]");
+    let narrow = "action = \"count\"\nsrc = \"9.9.9.9\"\nproto = \"udp\"\ndport = [\"1-5\", \"6\"]";
+    assert_eq!(two(&wide, narrow), unreached);
+    assert_eq!(two(narrow, &wide), [""; 0]);
+    assert_eq!(two(&format!("{wide}\nobserve = true"), narrow), [""; 0]);
+    assert_eq!(two(&format!("{wide}\nttl = \"0-9\""), narrow), [""; 0]);
+    assert_eq!(two(&drop("proto = \"udp\"\ndport = \"1-6\""), narrow), unreached);
+    assert_eq!(two(&drop("proto = \"udp\"\ndport = \"1-5\""), narrow), [""; 0]);
+    assert_eq!(
+        warned(&format!("[[rule]]\nname = \"a\"\n{}", drop(""))),
+        ["this rule drops every packet that gets to it"]
+    );
+}
+
+#[test]
+fn profiles_fill_in_what_is_not_written() {
+    for (name, _) in profile::PRESETS {
+        let text = format!(
+            "schema = 1\n[[interface]]\nname = \"e\"\n[[service]]\nname = \"x\"\nprofile = \"{name}\"\nports = [\"tcp/7\"]\n\
+             syn = {{ on = 300 }}\nrate = {{ per_source_syn = \"7/s\" }}"
+        );
+        let loaded = parse_text(&text);
+        // A preset's `off` above the `on` that is written is told at what is written.
+        if let Err(error) = &loaded {
+            assert!(
+                error.to_string().contains("is not below on = 300") && error.to_string().contains(":8:14"),
+                "{error}"
+            );
+            continue;
+        }
+        let service = loaded.unwrap().settings.service.remove(0);
+        assert_eq!(service.ports.len(), 1, "{name}");
+        assert_eq!(*service.syn.on.as_ref(), 300);
+        assert!(service.defends_syns(), "{name}");
+        let rates = [&service.rate.per_source, &service.rate.per_source_syn];
+        assert!(rates.iter().all(|rate| rate.as_ref().is_some()), "{name}");
+    }
+    let plain = "schema = 1\n[[interface]]\nname = \"e\"\n[[service]]\nname = \"x\"\nprofile = \"dns\"\n";
+    let service = parse_text(plain).unwrap().settings.service.remove(0);
+    assert_eq!((service.ports.len(), *service.syn.on.as_ref()), (2, 2000));
+    let game = format!("{}ports = [\"udp/27015\"]\n", plain.replace("dns", "game"));
+    assert!(parse_text(&game).is_ok(), "a SYN defence that nobody wrote needs no TCP port");
+}
+
+#[test]
+fn destinations_tell_services_apart() {
+    let two = |first: &str, second: &str| {
+        let service = |name: &str, lines: &str| {
+            format!("[[service]]\nname = \"{name}\"\nports = [\"tcp/1-9\"]\n{lines}\n")
+        };
+        let text = format!(
+            "schema = 1\n[[interface]]\nname = \"e\"\n{}{}",
+            service("a", first),
+            service("b", second)
+        );
+        parse_text(&text).is_ok()
+    };
+    assert!(two("dst = \"9.9.9.9\"", ""));
+    assert!(two("dst = \"9.9.9.9\"", "dst = \"9.9.9.0/24\""));
+    assert!(two("dst = \"9.9.9.9\"", "dst = \"2620::1\""));
+    assert!(two("dst = \"0.0.0.0/0\"", "dst = \"::/0\""));
+    assert!(!two("dst = \"9.9.9.0/24\"", "dst = \"9.9.9.9\""));
+    assert!(!two("dst = [\"0.0.0.0/0\", \"::/1\", \"8000::/1\"]", "dst = \"2620::1\""));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What no single knob can know.
 
+mod rules;
+
 use std::{collections::HashMap, ops::Range, time::Duration};
 
 use filter_common::config::MAX_SERVICES;
@@ -17,10 +19,12 @@ pub fn settings(settings: &mut Settings, problems: &mut Problems) {
     interfaces(&settings.interface, problems);
     normalise(&mut settings.lists.allow, problems);
     normalise(&mut settings.lists.block, problems);
-    services(&settings.service, problems);
     for service in &mut settings.service {
         normalise(&mut service.protect, problems);
+        normalise(&mut service.dst, problems);
     }
+    services(&settings.service, problems);
+    rules::rules(&mut settings.rule, problems);
     let limit = *settings.limits.management_prefixes.as_ref() as usize;
     management(&mut settings.management, *settings.daemon.mode.as_ref(), limit, problems);
     cookie(&settings.cookie, problems);
@@ -70,14 +74,13 @@ fn services(services: &[Service], problems: &mut Problems) {
 }
 
 fn ports_fit(service: &Service, problems: &mut Problems) {
-    let has = |protocol| service.ports.iter().any(|p| p.as_ref().protocol == protocol);
     if service.ports.is_empty() {
         let error = Diagnostic::error(
             service.name.span(),
             format!("service {:?} has no ports", service.name.as_ref()),
         );
-        problems.push(error.hint("add ports = [\"tcp/443\"]"));
-    } else if service.defends_syns() && !has(Protocol::Tcp) {
+        problems.push(error.hint("add ports = [\"tcp/443\"] or profile = \"web\""));
+    } else if service.defends_syns() && !service.has(Protocol::Tcp) && !service.syn.mode.span().is_empty() {
         let error =
             Diagnostic::error(service.syn.mode.span(), "a SYN defence for a service without a TCP port");
         problems.push(error.hint("remove syn, or add a port such as \"tcp/443\""));
@@ -104,20 +107,51 @@ fn thresholds(on: &Spanned<u32>, off: &Spanned<u32>, problems: &mut Problems) {
     problems.push(error.hint("set off to a quarter of on, so that it does not flap"));
 }
 
-/// Complains about ports of two services, once for each range.
+/// Ranges of ports, and destination prefixes, of all services.
+const MOST: usize = 4096;
+
+/// Complains about ports of two services, once for each range, unless the earlier one leaves the later destinations.
 fn owners(services: &[Service], problems: &mut Problems) {
-    let mut first: HashMap<(bool, u16), Range<usize>> = HashMap::new();
-    for ports in services.iter().flat_map(|s| &s.ports) {
-        let PortRange { protocol, first: from, last } = *ports.as_ref();
-        let tcp = protocol == Protocol::Tcp;
-        if let Some(port) = (from..=last).find(|port| first.contains_key(&(tcp, *port))) {
-            let what = format!("{}/{port} belongs to a service already", protocol.label());
-            let error = Diagnostic::error(ports.span(), what).label("again here");
-            problems.push(error.other(first[&(tcp, port)].clone(), "first here").hint("remove one of them"));
-        } else {
-            first.extend((from..=last).map(|port| ((tcp, port), ports.span())));
+    let ports = services.iter().flat_map(|service| &service.ports).nth(MOST).map(Spanned::span);
+    let prefixes = services.iter().flat_map(|service| &service.dst).nth(MOST).map(Spanned::span);
+    if let Some(extra) = ports.or(prefixes) {
+        let error = Diagnostic::error(extra, format!("more than {MOST} of these in all services"));
+        problems.push(error.hint("write neighbouring ports as one range, neighbouring prefixes as one"));
+        return;
+    }
+    let mut before: Vec<(&Spanned<PortRange>, usize)> = Vec::new();
+    for (number, service) in services.iter().enumerate() {
+        let taken: Vec<bool> =
+            services[..number].iter().map(|earlier| takes(earlier, service)).chain([true]).collect();
+        for ports in &service.ports {
+            let first = before.iter().find_map(|(first, owner)| {
+                let port = overlap(*first.as_ref(), *ports.as_ref()).filter(|_| taken[*owner])?;
+                Some((first.span(), port))
+            });
+            let Some((first, port)) = first else {
+                before.push((ports, number));
+                continue;
+            };
+            let protocol = ports.as_ref().protocol.label();
+            let error =
+                Diagnostic::error(ports.span(), format!("{protocol}/{port} belongs to a service already"));
+            problems.push(error.label("again here").other(first, "first here").hint("remove one of them"));
         }
     }
+}
+
+/// The first port of both.
+fn overlap(a: PortRange, b: PortRange) -> Option<u16> {
+    let first = a.first.max(b.first);
+    (a.protocol == b.protocol && first <= a.last.min(b.last)).then_some(first)
+}
+
+/// Whether `earlier` leaves nothing of one of the destinations of `later`.
+fn takes(earlier: &Service, later: &Service) -> bool {
+    let nets = |service: &Service| service.dst.iter().map(|prefix| *prefix.as_ref()).collect::<Vec<IpNet>>();
+    let (mine, theirs) = (IpNet::aggregate(&nets(earlier)), nets(later));
+    let taken = |prefix: &IpNet| mine.iter().any(|mine| mine.contains(prefix));
+    mine.is_empty() || theirs.iter().any(taken)
 }
 
 fn management(management: &mut Management, mode: Mode, limit: usize, problems: &mut Problems) {

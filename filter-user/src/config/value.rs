@@ -1,5 +1,6 @@
 //! The kinds of values.
 
+mod field;
 mod net;
 mod protocol;
 mod rate;
@@ -11,10 +12,12 @@ use std::{
 };
 
 pub use self::{
+    field::{Between, TcpFlags},
     net::{PortRange, Protocol},
     rate::{ByteRate, Rate},
 };
 pub(super) use self::{
+    field::{between, ip_protocol, tcp_flags},
     net::{listen, port_range, prefix},
     protocol::protocol,
     rate::{byte_rate, rate},
@@ -67,7 +70,7 @@ pub(super) fn name() -> Leaf<String> {
     text("1 to 32 letters, digits, `-`, `_`", |raw| {
         let fits = (1..=32).contains(&raw.len())
             && raw.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if fits { Ok(raw.to_owned()) } else { Err(bad_name(raw, "a service's name")) }
+        if fits { Ok(raw.to_owned()) } else { Err(bad_name(raw, "a name")) }
     })
 }
 

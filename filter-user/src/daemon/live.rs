@@ -21,7 +21,7 @@ use crate::{
     config::{self, Loaded},
     observe::{
         Sample,
-        metrics::Facts,
+        metrics::{Facts, rule_lines},
         status::{self, Status},
     },
 };
@@ -152,6 +152,8 @@ impl Live {
             reload_successful: state.facts.reload_successful,
             uptime_seconds: self.started.elapsed().as_secs(),
         };
-        Ok(Status::new(&Sample::read(&state.dataplane)?, Some(daemon)))
+        let sample = Sample::read(&state.dataplane)?;
+        let rules = rule_lines(&sample, &state.facts.rules, state.facts.mode);
+        Ok(Status { rules, ..Status::new(&sample, Some(daemon)) })
     }
 }

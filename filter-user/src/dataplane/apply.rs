@@ -20,6 +20,7 @@ use super::{
     netlink, object,
     pins::{Hook, Pins, exists},
     plan::{InterfacePlan, Plan},
+    rules::RuleCounters,
     schema::{Fate, LISTS, STATE, Schema},
     slots::{self, Assigned, Record, Slots},
     tables::StepDowns,
@@ -103,7 +104,7 @@ impl<'a> Target<'a> {
 pub fn apply(plan: &Plan) -> Result<Dataplane> {
     ensure!(!plan.interfaces.is_empty(), "no interface is configured");
     raise_memlock();
-    let schema = Schema::of(object::filter()?)?.with(&plan.tables)?;
+    let schema = Schema::of(object::filter()?)?.with(&plan.tables, &plan.words)?;
     let pins = Pins::at(&plan.pins, &schema.layout())?;
     let lock = pins.create()?;
     let notes = apply_locked(plan, &pins, &schema, &lock).inspect_err(|_| pins.abandon())?;
@@ -135,6 +136,7 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, _lock: &File) -> Resu
         slots.set(target.assigned.slot, &Record { fingerprint, ..target.record() })?;
     }
     Local::open(&pins.map(name::LOCAL), &pins.map(name::HINTS))?.set(&plan.local, &plan.broadcasts)?;
+    RuleCounters::open(&pins.map(name::RULE_COUNTERS))?.belong_to(&plan.rule_names)?;
     Ok(notes)
 }
 
@@ -184,6 +186,7 @@ fn load_all(
     fill_management(plan, targets)?;
     let programs = targets.first().and_then(|target| target.programs.as_ref()).context("no programs")?;
     lists::fill(programs, &plan.lists)?;
+    fill_words(plan, targets)?;
     bans::move_over(pins)
 }
 
@@ -243,6 +246,19 @@ fn fill_management(plan: &Plan, targets: &mut [Target<'_>]) -> Result<()> {
     let mut trie: LpmTrie<_, [u32; 4], u8> = map.try_into()?;
     for prefix in list {
         trie.insert(&prefix_key(*prefix), 1, 0).with_context(|| format!("management prefix {prefix}"))?;
+    }
+    Ok(())
+}
+
+/// As above, for what rules and services say about addresses.
+fn fill_words(plan: &Plan, targets: &mut [Target<'_>]) -> Result<()> {
+    let programs = targets.first_mut().and_then(|target| target.programs.as_mut()).context("no programs")?;
+    for (name, list) in plan.words.by_map() {
+        let map = programs.map_mut(name).with_context(|| format!("no map {name}"))?;
+        let mut trie: LpmTrie<_, [u32; 4], u64> = map.try_into()?;
+        for (prefix, word) in list {
+            trie.insert(&prefix_key(*prefix), word, 0).with_context(|| format!("{name}: prefix {prefix}"))?;
+        }
     }
     Ok(())
 }

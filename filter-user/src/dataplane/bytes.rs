@@ -7,6 +7,7 @@ use aya::maps::lpm_trie::Key;
 use filter_common::{
     config::{Config, Ports, Summary},
     list::Listed,
+    rules::Rules,
 };
 use ipnet::IpNet;
 
@@ -24,6 +25,8 @@ unsafe impl Plain for Ports {}
 unsafe impl Plain for Summary {}
 // SAFETY: repr(C), words only.
 unsafe impl Plain for Listed {}
+// SAFETY: repr(C), and its size is asserted to be the sum of its fields' (filter_common::rules).
+unsafe impl Plain for Rules {}
 
 /// The bytes of a shared structure.
 pub(super) fn bytes_of<T: Plain>(value: &T) -> &[u8] {

@@ -36,6 +36,8 @@ pub(super) fn of(plan: &Plan, config: &Config, schema: &Schema, pins: &Pins, rec
     hash.update(bytes_of(&*plan.ports));
     hash.update(bytes_of(&*plan.summary));
     hash.update(plan.lists.digest);
+    hash.update(bytes_of(&*plan.rules));
+    hash.update(format!("{:?}", plan.words));
     hash.update(format!("{:?} {:?} {:?}", plan.management, schema.sizes(), maps(pins)));
     for id in [running.xdp_program, running.tc_program, running.egress_program] {
         hash.update(id.unwrap_or_default().to_ne_bytes());

@@ -51,7 +51,8 @@ pub(super) fn load(
         .override_global(name::CONFIG, bytes_of(config), true)
         .override_global(name::PORTS, bytes_of(&*plan.ports), true)
         .override_global(name::SUMMARY, bytes_of(&*plan.summary), true)
-        .override_global(name::LISTED, bytes_of(&*plan.lists.listed), true);
+        .override_global(name::LISTED, bytes_of(&*plan.lists.listed), true)
+        .override_global(name::RULES, bytes_of(&*plan.rules), true);
     for name in STATE.into_iter().chain(LISTS) {
         let path = paths.get(name).with_context(|| format!("no path for map {name}"))?;
         loader

@@ -9,7 +9,7 @@
 //! | `apply`, `commit`, `load` | loading everything, then swapping |
 //! | `xdp`, `tc`, `netlink`, `sys` | attachments and what the kernel says about them |
 //! | `pins`, `schema`, `slots`, `fingerprint` | what outlives the daemon |
-//! | `tables`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
+//! | `tables`, `rules`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
 
 use std::{
@@ -45,6 +45,7 @@ mod netlink;
 pub mod object;
 mod pins;
 pub mod plan;
+mod rules;
 mod schema;
 mod slots;
 mod status;
@@ -59,7 +60,8 @@ pub use detach::detach;
 pub use keymap::{KEY_WORDS, KeyMap, Timeline, Window};
 pub use look::{Attached, attached};
 pub use netlink::Mode;
-pub use plan::{Attach, Ingress, InterfacePlan, Plan, Tables};
+pub use plan::{Attach, Ingress, InterfacePlan, Lists, Plan, Tables};
+pub use rules::RuleCount;
 pub use status::{Count, Interface, KeyStatus, Program};
 pub use tables::{Armed, Fill, SAMPLE_LINES, Switched};
 pub use tc::TcKind;
@@ -68,6 +70,7 @@ use bans::Bans;
 use ipnet::IpNet;
 use local::Local;
 use pins::{Pins, exists};
+use rules::RuleCounters;
 use schema::Schema;
 use slots::Slots;
 use tables::{Arms, Counters, HandOvers, StepDowns, Table};
@@ -108,6 +111,7 @@ pub struct Dataplane {
     flows: Table,
     arms: Arms,
     bans: Mutex<Bans>,
+    rules: RuleCounters,
     notes: Vec<String>,
 }
 
@@ -149,6 +153,7 @@ impl Dataplane {
             flows: Table::open(&pins.map(name::FLOWS))?,
             arms: Arms::open(&pins.map(name::ARMS))?,
             bans: Bans::open(&pins)?.into(),
+            rules: RuleCounters::open(&pins.map(name::RULE_COUNTERS))?,
             pins,
             notes: Vec::new(),
         })
@@ -185,6 +190,11 @@ impl Dataplane {
             }
         }
         Ok(counts)
+    }
+
+    /// What every rule counted, all interfaces together; numbers that no rule has stay 0.
+    pub fn rules(&self) -> Result<Vec<RuleCount>> {
+        self.rules.get()
     }
 
     /// Hand-overs to the stack by outcome.

@@ -11,8 +11,10 @@ use std::{
 };
 
 use filter_common::{
+    abi::name,
     config::{Config, Ports, Summary},
     list::{Listed, build::Span},
+    rules::Rules,
 };
 use ipnet::IpNet;
 
@@ -121,6 +123,29 @@ impl fmt::Debug for Lists {
     }
 }
 
+/// Prefixes with a word for each: a bit for every rule or service that it belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct Words {
+    /// Sources of rules.
+    pub rule_sources: Vec<(IpNet, u64)>,
+    /// Destinations of rules.
+    pub rule_destinations: Vec<(IpNet, u64)>,
+    /// Destinations of services.
+    pub service_destinations: Vec<(IpNet, u64)>,
+}
+
+impl Words {
+    /// Each with the name of its map.
+    #[must_use]
+    pub const fn by_map(&self) -> [(&'static str, &Vec<(IpNet, u64)>); 3] {
+        [
+            (name::RULE_SRC, &self.rule_sources),
+            (name::RULE_DST, &self.rule_destinations),
+            (name::SERVICE_DST, &self.service_destinations),
+        ]
+    }
+}
+
 /// Everything that [`super::apply`] needs to know.
 #[derive(Clone)]
 pub struct Plan {
@@ -128,8 +153,14 @@ pub struct Plan {
     pub pins: PathBuf,
     /// Interfaces, at most [`filter_common::abi::MAX_INTERFACES`].
     pub interfaces: Vec<InterfacePlan>,
-    /// Destination port to service.
+    /// Destination port to service, or to a class of services.
     pub ports: Box<Ports>,
+    /// The operator's rules.
+    pub rules: Box<Rules>,
+    /// Their names, in the order of their numbers.
+    pub rule_names: Vec<String>,
+    /// What rules and services say about addresses.
+    pub words: Words,
     /// Summary of `management`.
     pub summary: Box<Summary>,
     /// Management prefixes.

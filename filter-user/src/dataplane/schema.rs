@@ -9,13 +9,18 @@ use filter_common::{
     bucket::WAYS,
     config::{Config, Ports, Summary},
     list::Listed,
+    rules::Rules,
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{bans, plan::Tables, slots};
+use super::{
+    bans,
+    plan::{Tables, Words},
+    slots,
+};
 
 /// Maps that outlive programs.
-pub(super) const STATE: [&str; 19] = [
+pub(super) const STATE: [&str; 21] = [
     name::COUNTERS,
     name::HANDOVERS,
     name::SOURCES,
@@ -35,11 +40,20 @@ pub(super) const STATE: [&str; 19] = [
     name::BANS,
     name::BANNED,
     name::BAN_CONTROL,
+    name::RULE_COUNTERS,
+    name::RULE_BUCKETS,
 ];
 
 /// Maps that each reload makes anew, beside those of the programs that run.
-pub(super) const LISTS: [&str; 4] =
-    [name::MANAGEMENT, name::LIST_RECORDS, name::LIST_PAGES, name::LIST_NODES];
+pub(super) const LISTS: [&str; 7] = [
+    name::MANAGEMENT,
+    name::LIST_RECORDS,
+    name::LIST_PAGES,
+    name::LIST_NODES,
+    name::RULE_SRC,
+    name::RULE_DST,
+    name::SERVICE_DST,
+];
 
 /// A map's definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +103,7 @@ impl Schema {
     }
 
     /// Sets the sizes that the configuration decides.
-    pub(super) fn with(mut self, tables: &Tables) -> Result<Self> {
+    pub(super) fn with(mut self, tables: &Tables, words: &Words) -> Result<Self> {
         let sizes = [
             (name::SOURCES, lines(tables.sources)?),
             (name::REPLIES, lines(tables.replies)?),
@@ -105,7 +119,8 @@ impl Schema {
             (name::BANS, tables.bans.max(1)),
             (name::BANNED, tables.banned.max(1) + bans::SPARE),
         ];
-        for (name, entries) in sizes {
+        let words = words.by_map().map(|(name, list)| (name, list.len().max(1) as u32));
+        for (name, entries) in sizes.into_iter().chain(words) {
             self.0.get_mut(name).context("map")?.entries = entries;
         }
         Ok(self)
@@ -122,6 +137,7 @@ impl Schema {
             size_of::<Ports>(),
             size_of::<Summary>(),
             size_of::<Listed>(),
+            size_of::<Rules>(),
             size_of::<slots::Raw>(),
         ];
         hash.update(format!("{sizes:?}"));

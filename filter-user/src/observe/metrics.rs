@@ -2,6 +2,7 @@
 //!
 //! No address ever becomes a label: a flood would make as many series as it has sources.
 
+mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,10 @@ use prometheus::{
     proto::MetricFamily,
 };
 
-pub use self::table::{Kind, METRICS, Metric};
+pub use self::{
+    rules::{RuleFacts, RuleLine, lines as rule_lines},
+    table::{Kind, METRICS, Metric},
+};
 use super::{
     Sample,
     sample::{Interface, Keys},
@@ -33,6 +37,8 @@ pub struct Facts {
     pub mode: Mode,
     /// Names of the services, in the order of their numbers from 1 on.
     pub services: Vec<String>,
+    /// The rules, in the order of their numbers.
+    pub rules: Vec<RuleFacts>,
     /// Whether the data path may answer with cookies at all: a service asks for it, the kernel can.
     pub cookies: bool,
     /// Prefixes that the lists were given: allow, block.
@@ -101,6 +107,7 @@ pub fn families(sample: &Sample, facts: &Facts) -> Vec<MetricFamily> {
     cookies(sample, facts, &mut values);
     armed(sample, facts, &mut values);
     lists(sample, facts, &mut values);
+    rules::collect(sample, facts, &mut values);
     rest(sample, facts, &mut values);
     METRICS.iter().flat_map(|metric| values.family(metric)).collect()
 }

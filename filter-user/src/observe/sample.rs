@@ -8,7 +8,7 @@ use filter_common::{
     reason::{REASONS, Reason},
 };
 
-use crate::dataplane::{self, Armed, Dataplane, Figures, Fill, KeyStatus, Mode};
+use crate::dataplane::{self, Armed, Dataplane, Figures, Fill, KeyStatus, Mode, RuleCount};
 
 /// Counters of one interface by [`Plane`] and reason.
 pub type Block = [[Counter; REASONS]; Plane::ALL.len()];
@@ -69,6 +69,8 @@ pub struct Sample {
     pub armed: Vec<Armed>,
     /// Bans.
     pub bans: Figures,
+    /// What rules counted, by number.
+    pub rules: Vec<RuleCount>,
     /// Fill levels.
     pub tables: Vec<Table>,
 }
@@ -106,6 +108,7 @@ impl Sample {
             keys: dataplane.keys()?.into(),
             armed: (0..MAX_SERVICES).map(|service| dataplane.armed(service)).collect::<Result<_, _>>()?,
             bans: dataplane.ban_figures()?,
+            rules: dataplane.rules()?,
             tables: dataplane.fill()?.map(Table::new).into(),
         })
     }

@@ -11,7 +11,10 @@ use filter_common::{
 use serde::{Deserialize, Serialize};
 
 pub use self::cookie::{Cookie, HandOver, Port, why};
-use super::{Sample, metrics::verdict};
+use super::{
+    Sample,
+    metrics::{RuleLine, verdict},
+};
 
 /// What `floodwall status --json` prints and `GET /v1/status` answers.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -24,6 +27,9 @@ pub struct Status {
     pub interfaces: Vec<Interface>,
     /// Fates that some packet met, most frequent first.
     pub reasons: Vec<Fate>,
+    /// What rules did, in the file's order; only the daemon knows them.
+    #[serde(default)]
+    pub rules: Vec<RuleLine>,
     /// SYN cookies.
     pub cookie: Cookie,
     /// What has armed itself, by service; those that never did are left out.
@@ -120,6 +126,7 @@ impl Status {
             daemon,
             interfaces: sample.interfaces.iter().map(Interface::new).collect(),
             reasons: fates(sample),
+            rules: Vec::new(),
             cookie: Cookie::new(sample),
             tables: sample
                 .tables
@@ -166,6 +173,12 @@ impl Status {
                 "{:>14} {:>18}  {:<11} {}",
                 fate.packets, fate.bytes, fate.verdict, fate.reason
             );
+        }
+        if !self.rules.is_empty() {
+            let _ = writeln!(text, "\n{:>14} {:>18}  {:<15} rule", "packets", "bytes", "verdict");
+        }
+        for RuleLine { rule, verdict, packets, bytes } in &self.rules {
+            let _ = writeln!(text, "{packets:>14} {bytes:>18}  {verdict:<15} {rule}");
         }
         text
     }

@@ -29,8 +29,17 @@ const THREATS: &[Threat] = &[
         attack: "Malformed frames and headers",
         stage: "packet",
         reasons: &[
-            EthernetTruncated, VlanDepth, Ipv4Truncated, Ipv4Header, Ipv6Truncated, Ipv6Header, TcpTruncated, TcpHeader,
-            UdpTruncated, IcmpTruncated, HeadersSplit,
+            EthernetTruncated,
+            VlanDepth,
+            Ipv4Truncated,
+            Ipv4Header,
+            Ipv6Truncated,
+            Ipv6Header,
+            TcpTruncated,
+            TcpHeader,
+            UdpTruncated,
+            IcmpTruncated,
+            HeadersSplit,
         ],
         settings: &[],
         remains: "What is well-formed and means nothing: the limits.",
@@ -39,7 +48,13 @@ const THREATS: &[Threat] = &[
         attack: "Odd header chains: source routes, options, extension headers",
         stage: "stages/odd_headers",
         reasons: &[
-            Ipv6Extensions, SourceRoute, Ipv4Options, Ipv4OptionsMalformed, Ipv6HopByHop, RoutingHeader, UnknownHeader,
+            Ipv6Extensions,
+            SourceRoute,
+            Ipv4Options,
+            Ipv4OptionsMalformed,
+            Ipv6HopByHop,
+            RoutingHeader,
+            UnknownHeader,
         ],
         settings: &["ip.options", "ip.routing", "ip.headers"],
         remains: "Chains of up to six known headers.",
@@ -47,7 +62,14 @@ const THREATS: &[Threat] = &[
     Threat {
         attack: "Teardrop, ping of death, tiny and overlapping fragments",
         stage: "stages/fragment",
-        reasons: &[FragmentOverflow, FragmentOverlap, FragmentTiny, FragmentLength, FragmentNested, SynFragmented],
+        reasons: &[
+            FragmentOverflow,
+            FragmentOverlap,
+            FragmentTiny,
+            FragmentLength,
+            FragmentNested,
+            SynFragmented,
+        ],
         settings: &[],
         remains: "Overlaps behind the transport header are the stack's: Linux drops them (RFC 5722).",
     },
@@ -83,7 +105,13 @@ const THREATS: &[Threat] = &[
         attack: "SYN floods, forged sources",
         stage: "stages/syn",
         reasons: &[CookieSent, ChallengeSent, ChallengePassed, CookieInvalid, SynLimit, SynData],
-        settings: &["service.syn.mode", "service.syn.on", "service.syn.off", "service.syn.hold", "service.syn.data"],
+        settings: &[
+            "service.syn.mode",
+            "service.syn.on",
+            "service.syn.off",
+            "service.syn.hold",
+            "service.syn.data",
+        ],
         remains: "One guessed cookie in 2^28 ACKs; without timestamps a cookie loses window scale and SACK.",
     },
     Threat {
@@ -104,7 +132,14 @@ const THREATS: &[Threat] = &[
         attack: "ACK, data, FIN, RST and SYN-ACK floods",
         stage: "stages/segment",
         reasons: &[StrayAck, StrayData, StrayFin, StrayRst, StraySynAck, UnprovenRate],
-        settings: &["stray.scope", "stray.on", "stray.off", "stray.hold", "challenge.unproven", "cookie.unknown_ack"],
+        settings: &[
+            "stray.scope",
+            "stray.on",
+            "stray.off",
+            "stray.hold",
+            "challenge.unproven",
+            "cookie.unknown_ack",
+        ],
         remains: "Below the threshold strays reach the stack; connections that are forwarded have no socket here.",
     },
     Threat {
@@ -132,7 +167,14 @@ const THREATS: &[Threat] = &[
         attack: "ICMP floods, blind ICMP attacks on connections",
         stage: "stages/icmp",
         reasons: &[IcmpMismatch, IcmpRate, IcmpSourceRate, EchoDenied, IcmpType],
-        settings: &["icmp.errors", "icmp.errors_per_source", "icmp.echo", "icmp.echo_total", "icmp.echo_per_source", "icmp.echo_replies"],
+        settings: &[
+            "icmp.errors",
+            "icmp.errors_per_source",
+            "icmp.echo",
+            "icmp.echo_total",
+            "icmp.echo_per_source",
+            "icmp.echo_replies",
+        ],
         remains: "Pings share their total with the flood; errors about existing connections pass.",
     },
     Threat {
@@ -164,12 +206,23 @@ const THREATS: &[Threat] = &[
         remains: "Forged sources: a list judges the address, not who sends. Never list what you can't do without.",
     },
     Threat {
+        attack: "What the operator knows by its headers",
+        stage: "stages/rules",
+        reasons: &[RuleDrop, RuleLimit],
+        settings: &["rule.action", "rule.rate", "rule.per", "rule.observe"],
+        remains: "Headers can be forged: a rule's rate for all its packets is used up by a flood that looks alike.",
+    },
+    Threat {
         attack: "Heavy sources, carpets and crowds",
         stage: "stages/limit",
         reasons: &[SourceByteRate, PrefixRate, ServiceRate, ServiceByteRate, HostRate],
         settings: &[
-            "service.rate.per_source_bytes", "service.rate.per_prefix", "service.rate.total", "service.rate.total_bytes",
-            "host.total", "host.total_bytes",
+            "service.rate.per_source_bytes",
+            "service.rate.per_prefix",
+            "service.rate.total",
+            "service.rate.total_bytes",
+            "host.total",
+            "host.total_bytes",
         ],
         remains: "Totals take honest sources along that have not answered a challenge.",
     },
@@ -198,7 +251,8 @@ explains each reason, docs/config.md each setting; SECURITY.md says what is out 
 fn threats_md_is_current() {
     let mut text = INTRO.to_owned();
     for Threat { attack, stage, reasons, settings, remains } in THREATS {
-        let code = |words: Vec<&str>| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        let code =
+            |words: Vec<&str>| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         let labels = code(reasons.iter().map(|reason| reason.label()).collect());
         let verdicts: std::collections::BTreeSet<_> =
             reasons.iter().map(|reason| verdict(reason.action(), false)).collect();
@@ -213,7 +267,10 @@ fn threats_md_is_current() {
 #[test]
 fn every_reason_that_stops_a_packet_has_its_attack() {
     let mut seen = BTreeMap::<&str, usize>::new();
-    THREATS.iter().flat_map(|threat| threat.reasons).for_each(|reason| *seen.entry(reason.label()).or_default() += 1);
+    THREATS
+        .iter()
+        .flat_map(|threat| threat.reasons)
+        .for_each(|reason| *seen.entry(reason.label()).or_default() += 1);
     for reason in Reason::ALL.iter().filter(|reason| reason.action() != Action::Pass) {
         assert_eq!(seen.get(reason.label()), Some(&1), "{reason:?}");
     }

@@ -14,6 +14,8 @@ mod link;
 mod lists;
 mod parse;
 mod policy;
+mod rules;
+mod services;
 mod spoofed;
 mod strays;
 mod whole;
@@ -23,6 +25,8 @@ pub(crate) type Fixture = (&'static str, Vec<u8>, Reason);
 
 /// The same with a name that was made.
 pub(crate) type Made = (String, Vec<u8>, Reason);
+/// Leaves UDP to what the test is about.
+pub(crate) const NO_UDP: &str = "[udp]\nclosed = \"off\"\nreflection = \"off\"\n";
 
 /// Runs every case.
 pub(crate) fn check<S: AsRef<str>>(filter: &Filter, fixtures: Vec<(S, Vec<u8>, Reason)>) -> Result<()> {

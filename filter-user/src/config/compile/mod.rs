@@ -1,7 +1,10 @@
 //! Settings and facts about the host to a [`Plan`]. Pure: the same input gives the same plan.
 
 mod packets;
+mod prefix_words;
 mod prefixes;
+mod rules;
+mod services;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -10,7 +13,7 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use filter_common::{
-    config::{self, Config, Limit, MAX_PROTECTED, Ports, Summary},
+    config::{self, Config, Limit, MAX_PROTECTED, Summary},
     list::{self, build},
     state::SAMPLE,
 };
@@ -21,11 +24,12 @@ use super::{
     host::{Host, Link},
     lists,
     schema::{
-        HandOver, HostLimits, Interface, Mode, Rates, Service, Settings, Stray, Strays, SynData, SynMode,
+        Action, HandOver, HostLimits, Interface, Mode, Rates, Service, Settings, Stray, Strays, SynData,
+        SynMode,
     },
-    value::{ByteRate, Protocol, Rate},
+    value::{ByteRate, Rate},
 };
-use crate::dataplane::plan::{InterfacePlan, Lists, Plan, Tables};
+use crate::dataplane::plan::{InterfacePlan, Lists, Plan, Tables, Words};
 
 /// What the settings come to on this host; complaints go to `problems`, and an error means no plan.
 pub fn plan(settings: &Settings, host: &Host, lists: Arc<Lists>, problems: &mut Problems) -> Option<Plan> {
@@ -37,13 +41,22 @@ pub fn plan(settings: &Settings, host: &Host, lists: Arc<Lists>, problems: &mut 
     let (local, broadcasts) = (host.local(), host.broadcasts());
     local_fits(settings, local.len() + broadcasts.len(), problems);
     lists::warn_of_own(&settings.lists, &lists, &management, &local, problems);
+    let rules = rules::compile(&settings.rule, problems);
+    let services = services::compile(settings, problems);
     if problems.any_error() {
         return None;
     }
     Some(Plan {
         pins: settings.daemon.pins.as_ref().clone(),
         interfaces: interfaces.into_iter().collect::<Option<_>>()?,
-        ports: ports(settings),
+        ports: services.ports,
+        rules: rules.rules,
+        rule_names: settings.rule.iter().map(|rule| rule.name.as_ref().clone()).collect(),
+        words: Words {
+            rule_sources: rules.sources,
+            rule_destinations: rules.destinations,
+            service_destinations: services.destinations,
+        },
         summary: summary(&management),
         management,
         local,
@@ -62,6 +75,7 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     if cookies(settings, host, problems) {
         config.flags |= config::flags::COOKIES;
     }
+    config.flags |= policy_flags(settings);
     config.management_families = prefixes::families(management);
     let answers = &settings.cookie.syn_ack;
     config.reply_per_prefix = limit(*answers.per_prefix.as_ref());
@@ -81,6 +95,22 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
     }
     host_limits(&mut config, &settings.host);
     config
+}
+
+/// What rules and services need of the data path.
+fn policy_flags(settings: &Settings) -> u32 {
+    [
+        (config::flags::RULES, !settings.rule.is_empty()),
+        (
+            config::flags::CHALLENGE_RULES,
+            settings.rule.iter().any(|r| *r.action.as_ref() == Action::Challenge),
+        ),
+        (config::flags::SERVICES_BY_DESTINATION, services::by_destination(&settings.service)),
+        (config::flags::OBSERVE_SERVICES, settings.service.iter().any(|service| service.observe)),
+    ]
+    .into_iter()
+    .filter(|(_, needed)| *needed)
+    .fold(0, |flags, (flag, _)| flags | flag)
 }
 
 fn limit(rate: Option<Rate>) -> Limit {
@@ -144,7 +174,7 @@ fn policy(service: &Service) -> config::Service {
         flags: match service.syn.data.as_ref() {
             SynData::Pass => 0,
             SynData::Drop => config::service::DROP_SYN_DATA,
-        },
+        } | if service.observe { config::service::OBSERVE } else { 0 },
         on: bursting(*service.syn.on.as_ref()),
         off: within_a_second(*service.syn.off.as_ref()),
         hold: nanoseconds(*service.syn.hold.as_ref()),
@@ -222,6 +252,9 @@ fn interface(
     if *interface.handover.as_ref() == HandOver::Decode {
         config.flags |= config::flags::DECODE_IN_TC;
     }
+    if interface.observe {
+        config.flags |= config::flags::OBSERVE;
+    }
     config.tcp = tcp::local(&host.sysctls, link.mtu);
     wire::interface(&mut config, interface, &settings.spoofing);
     connected(&mut config, interface, link, problems);
@@ -273,21 +306,6 @@ fn local_fits(settings: &Settings, len: usize, problems: &mut Problems) {
         let span = Some(limit.span()).filter(|span| !span.is_empty());
         problems.push(Diagnostic::error(span, message).hint("raise limits.local_addresses"));
     }
-}
-
-fn ports(settings: &Settings) -> Box<Ports> {
-    let mut ports = Box::new(Ports::EMPTY);
-    ports.reflectors = wire::reflectors(&settings.udp);
-    for (index, service) in (1..).zip(&settings.service) {
-        for range in service.ports.iter().map(toml::Spanned::as_ref) {
-            let table = match range.protocol {
-                Protocol::Tcp => &mut ports.tcp,
-                Protocol::Udp => &mut ports.udp,
-            };
-            table[usize::from(range.first)..=usize::from(range.last)].fill(index);
-        }
-    }
-    ports
 }
 
 fn summary(management: &[IpNet]) -> Box<Summary> {

@@ -70,6 +70,39 @@ impl<R: Rule> Rule for List<R> {
     }
 }
 
+/// One value, or an array of them.
+pub(in crate::config) struct OneOrMore<R>(List<R>);
+
+impl<R> OneOrMore<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self(List(inner))
+    }
+}
+
+impl<R: Rule> Rule for OneOrMore<R> {
+    type Out = Vec<R::Out>;
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self::Out> {
+        if matches!(value.as_ref(), DeValue::Array(_)) {
+            return self.0.read(value, problems);
+        }
+        self.0.0.read(value, problems).map(|value| vec![value])
+    }
+
+    fn absent(&self, _: &str, _: Range<usize>, _: &mut Problems) -> Option<Self::Out> {
+        Some(Vec::new())
+    }
+
+    fn knob(&self) -> Knob {
+        let inner = self.0.0.knob();
+        Knob {
+            accepts: format!("{}; or an array of such", inner.accepts),
+            default: "any".to_owned(),
+            ..inner
+        }
+    }
+}
+
 /// A table; an absent one is read as an empty one, so that its knobs' defaults hold.
 pub(in crate::config) struct Table<S>(PhantomData<S>);
 

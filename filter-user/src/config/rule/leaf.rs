@@ -6,7 +6,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     Complaint, Knob, Rule,
-    compound::{List, Optional},
+    compound::{List, OneOrMore, Optional},
     wrong_type,
 };
 use crate::config::diagnostic::{Diagnostic, Problems};
@@ -61,6 +61,12 @@ impl<T, const INTEGER: bool> Leaf<T, INTEGER> {
         List::new(self)
     }
 
+    /// One of them or an array, empty when the key is absent.
+    #[must_use]
+    pub(in crate::config) fn or_more(self) -> OneOrMore<Self> {
+        OneOrMore::new(self)
+    }
+
     fn parse_at(&self, raw: &str, span: Range<usize>, problems: &mut Problems) -> Option<Spanned<T>> {
         match (self.parse)(raw) {
             Ok(value) => Some(Spanned::new(span, value)),
@@ -109,5 +115,34 @@ impl<T, const INTEGER: bool> Rule for Leaf<T, INTEGER> {
             Default::Value(value) => format!("`\"{value}\"`"),
         };
         Knob { name: "", help: String::new(), accepts: self.accepts.clone(), default, children: vec![] }
+    }
+}
+
+/// A boolean, false when the key is absent.
+pub(in crate::config) struct Switch;
+
+/// A rule for booleans.
+pub(in crate::config) fn switch() -> Switch {
+    Switch
+}
+
+impl Rule for Switch {
+    type Out = bool;
+
+    fn read(&self, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<bool> {
+        if let DeValue::Boolean(value) = value.as_ref() {
+            return Some(*value);
+        }
+        problems.push(wrong_type(value, "a boolean", "`true`, `false`"));
+        None
+    }
+
+    fn absent(&self, _: &str, _: Range<usize>, _: &mut Problems) -> Option<bool> {
+        Some(false)
+    }
+
+    fn knob(&self) -> Knob {
+        let (name, help, accepts, default) = ("", String::new(), "`true`, `false`".into(), "`false`".into());
+        Knob { name, help, accepts, default, children: vec![] }
     }
 }

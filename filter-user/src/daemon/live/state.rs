@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use filter_common::config::{flags, syn_mode};
+use filter_common::config::{MAX_SERVICES, Service, flags, service, syn_mode};
 use ipnet::IpNet;
 use tracing::{info, warn};
 
@@ -19,7 +19,10 @@ use crate::{
         secrets::{self, Secrets},
     },
     dataplane::{self, Dataplane, Plan},
-    observe::{metrics::Facts, status::why},
+    observe::{
+        metrics::{Facts, RuleFacts},
+        status::why,
+    },
 };
 
 pub(super) struct State {
@@ -207,6 +210,7 @@ fn facts(settings: &Settings, plan: &Plan) -> Facts {
         lists: plan.lists.prefixes,
         mode: *settings.daemon.mode.as_ref(),
         services: settings.service.iter().map(|service| service.name.as_ref().clone()).collect(),
+        rules: settings.rule.iter().map(RuleFacts::of).collect(),
         cookies: plan.interfaces.iter().any(|interface| interface.config.has(flags::COOKIES)),
         reload_successful: true,
         reload_success: SystemTime::now(),
@@ -246,9 +250,18 @@ fn answers_only_what(old: &Plan, new: &Plan) -> bool {
         });
         answering
             .flat_map(|interface| {
-                let services = &interface.config.services;
-                let cookies = move |number: &u8| services[*number as usize].syn_mode >= syn_mode::CHALLENGE;
-                let open = plan.ports.tcp.iter().enumerate().filter(move |(_, number)| cookies(number));
+                let config = &interface.config;
+                let answers = move |number: usize| {
+                    let Service { syn_mode, flags, .. } = config.services[number];
+                    syn_mode >= syn_mode::CHALLENGE && flags & service::OBSERVE == 0
+                };
+                let by_destination = config.has(flags::SERVICES_BY_DESTINATION);
+                let cookies = move |class: u8| {
+                    let services =
+                        if by_destination { plan.ports.classes[class as usize] } else { 1 << class };
+                    (1..MAX_SERVICES).any(|number| services >> number & 1 != 0 && answers(number))
+                };
+                let open = plan.ports.tcp.iter().enumerate().filter(move |(_, class)| cookies(**class));
                 open.map(|(port, _)| (interface.name.clone(), port))
             })
             .collect()

@@ -62,6 +62,10 @@ metrics! {
         "1 while segments of no connection are (in observe mode: would be) dropped; service * is the rest of the host.";
     STRAY_ARMINGS Counter "stray_armings_total" ["service"]
         "How often that began.";
+    RULE_PACKETS Counter "rule_packets_total" ["rule", "verdict"]
+        "Packets that met a rule, by what it did; would_* for a rule or a host that is only observed.";
+    RULE_BYTES Counter "rule_bytes_total" ["rule", "verdict"]
+        "Their bytes on the wire, from the Ethernet header on, as received.";
     COOKIE_ARMED Gauge "syn_cookie_armed" []
         "1 while SYNs of services with cookies are answered: the kernel can, and there is a key in its time.";
     COOKIE_EPOCH Gauge "cookie_epoch" []

@@ -6,7 +6,8 @@ use filter_common::reason::REASONS;
 
 use super::*;
 use crate::{
-    dataplane::{Armed, Figures, Switched},
+    config::schema::Action,
+    dataplane::{Armed, Figures, RuleCount, Switched},
     observe::sample::Table,
 };
 
@@ -33,6 +34,13 @@ fn sample() -> Sample {
             Armed { syn: Switched { on: true, count: 4, ..Switched::default() }, ..Armed::default() },
         ],
         bans: Figures { sources: 5, prefixes: 2, made: 9, refused: 1 },
+        rules: vec![
+            RuleCount {
+                passed: Counter { packets: 6, bytes: 600 },
+                acted: Counter { packets: 7, bytes: 700 },
+            };
+            2
+        ],
         tables: vec![Table { name: "sources".to_owned(), entries: 1, max: 1024 }],
     }
 }
@@ -43,6 +51,10 @@ fn facts() -> Facts {
         lists: [Prefixes { v4: 1, v6: 0 }, Prefixes { v4: 3, v6: 4 }],
         cookies: true,
         services: vec!["web".to_owned()],
+        rules: vec![
+            RuleFacts { name: "slow".to_owned(), action: Action::Limit, observe: false },
+            RuleFacts { name: "trial".to_owned(), action: Action::Drop, observe: true },
+        ],
         reload_successful: true,
         reload_success: SystemTime::UNIX_EPOCH,
     }
@@ -91,6 +103,9 @@ fn values_land_in_their_series() {
         "floodwall_list_prefixes{family=\"ipv6\",list=\"block\"} 4",
         "floodwall_ban_entries{kind=\"source\"} 5",
         "floodwall_bans_refused_total 1",
+        "floodwall_rule_packets_total{rule=\"slow\",verdict=\"pass\"} 6",
+        "floodwall_rule_bytes_total{rule=\"slow\",verdict=\"drop\"} 700",
+        "floodwall_rule_packets_total{rule=\"trial\",verdict=\"would_drop\"} 7",
         "floodwall_mode{mode=\"enforce\"} 1",
         "floodwall_mode{mode=\"observe\"} 0",
         "floodwall_interface_attached{interface=\"eth0\",mode=\"native\"} 1",
