@@ -23,7 +23,6 @@ struct Threat {
     remains: &'static str,
 }
 
-#[expect(clippy::enum_glob_use, reason = "a table of reasons")]
 const THREATS: &[Threat] = &[
     Threat {
         attack: "Malformed frames and headers",

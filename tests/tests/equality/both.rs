@@ -14,7 +14,7 @@ use filter_common::{
     list::build::Tables,
     packet::{Address, parse},
     reason::{Action, Reason},
-    stages::{action, decide},
+    stages::judge,
     state::Socket,
     world::{Bytes, World},
 };
@@ -72,6 +72,7 @@ fn world(plan: &Plan) -> World {
     world.config = Compiled { seed, lines, ..*plan.interfaces[0].config };
     world.ports.clone_from(&plan.ports);
     world.summary.clone_from(&plan.summary);
+    world.rules.clone_from(&plan.rules);
     world.lists = Tables::new(&plan.lists.v4, &plan.lists.v6);
     world.local.extend(plan.local.iter().map(|address| words(*address).0));
     world.broadcasts.extend(plan.broadcasts.iter().map(|address| words((*address).into()).0));
@@ -136,8 +137,8 @@ impl<'a> Both<'a> {
                 self.world.management.insert(packet.source.0);
             }
         }
-        let reason = decide(&mut bytes, &self.world);
-        (reason, action(reason, &self.world), bytes.bytes.len())
+        let fate = judge(&mut bytes, &self.world);
+        (fate.reason, fate.action(), bytes.bytes.len())
     }
 
     /// Decides on the frame twice and compares action, reason, counter and length; then what holds for every frame.
