@@ -56,6 +56,8 @@ pub enum Total {
     EchoReplies = 8,
     /// Neither TCP, UDP nor ICMP, and not listed.
     OtherProtocols = 9,
+    /// UDP to services from a reflector's port that a client may have.
+    ClientPorts = 10,
 }
 
 /// Lists of prefixes: each prefix has a word with a bit for everything that it belongs to.
@@ -73,7 +75,7 @@ pub enum List {
 pub const SAMPLE: u64 = 64;
 
 /// Entries of the map `TOTAL`.
-pub const TOTALS: usize = 10;
+pub const TOTALS: usize = 11;
 
 /// Which way leads back to a packet's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

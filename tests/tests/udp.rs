@@ -69,14 +69,15 @@ impl Drop for Echo {
 fn ask(from: &Namespace, server: (IpAddr, u16), questions: usize) -> Result<[usize; 2]> {
     let mut answered = [0; 2];
     for question in 0..questions {
-        let socket = from.run(|| UdpSocket::bind(("::", 0)))?;
-        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
         let mapped = match server.0 {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
         };
         let mut answer = [0; 64];
         for attempt in 0..2 {
+            // A new port each time: the first may have been a reflector's.
+            let socket = from.run(|| UdpSocket::bind(("::", 0)))?;
+            socket.set_read_timeout(Some(Duration::from_secs(2)))?;
             socket.send_to(&question.to_be_bytes(), (mapped, server.1))?;
             match socket.recv_from(&mut answer) {
                 Ok((len, _)) if answer[..len] == question.to_be_bytes() => {

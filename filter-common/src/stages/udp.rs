@@ -44,8 +44,21 @@ fn reflected<F: Frame, S: State>(frame: &F, packet: &Packet, found: Found<'_>, s
     if is_awaited(packet, state) {
         return Break(Reason::UdpReply);
     }
-    let is_peer = found.is_some() && packet.ports.source == packet.ports.destination;
-    if is_peer && !is_answer(frame, packet) { Continue(()) } else { Break(Reason::UdpReflection) }
+    let is_peer = packet.ports.source == packet.ports.destination && !is_answer(frame, packet);
+    if found.is_some() && (is_peer || may_be_a_client(packet.ports.source, state)) {
+        return Continue(());
+    }
+    Break(Reason::UdpReflection)
+}
+
+/// Ports from here on are given to clients, above all by NATs (RFC 7857 8): one in two thousand of them has a reflector's.
+const UNPRIVILEGED: u16 = 1024;
+
+/// Few such datagrams are clients; many are a flood, and clients with these ports are lost in it.
+#[inline(always)]
+fn may_be_a_client<S: State>(port: u16, state: &S) -> bool {
+    let budget = state.config().closed_ports;
+    port >= UNPRIVILEGED && budget.is_some() && state.take_total(Total::ClientPorts, budget, state.now())
 }
 
 const DNS: u16 = 53;

@@ -571,7 +571,8 @@ section! {
         /// How long a reply may take.
         reply_window: Spanned<Duration> = duration(1..=600).or("30s");
         /// Datagrams to ports of this host without a socket, all together: the stack answers each with an ICMP error.
-        /// Published container ports have no socket here either, until they have answered.
+        /// Published container ports have no socket here either, until they have answered. As many datagrams reach services from
+        /// reflectors' ports above 1023, which a NAT may have given to a client.
         closed: Spanned<Option<Rate>> = rate().or("1000/s burst 1000");
     }
 }

@@ -180,7 +180,7 @@ fn load_all(
     let paths = map_paths(pins, schema, notes)?;
     for target in targets.iter_mut() {
         let sides = target.tc.iter().filter(|tc| tc.wanted.is_some()).map(|tc| tc.side);
-        let programs = load::load(plan, &target.config, sides, schema, &paths);
+        let programs = load::load(plan, &target.config, sides, target.plan.frags, schema, &paths);
         target.programs = Some(programs.with_context(|| on(target.plan))?);
     }
     fill_management(plan, targets)?;

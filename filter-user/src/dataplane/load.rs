@@ -42,6 +42,7 @@ pub(super) fn load(
     plan: &Plan,
     config: &Config,
     sides: impl Iterator<Item = Side>,
+    frags: bool,
     schema: &Schema,
     paths: &MapPaths,
 ) -> Result<Ebpf> {
@@ -59,7 +60,9 @@ pub(super) fn load(
             .map_max_entries(name, schema.get(name)?.entries)
             .map_pin_path(name, Cow::Borrowed(path.as_path()));
     }
-    let mut ebpf = loader.load(object::filter()?).map_err(explain_maps)?;
+    let mut ebpf = loader
+        .load(if frags { object::filter()? } else { object::filter_of_one_buffer()? })
+        .map_err(explain_maps)?;
     xdp(&mut ebpf)?.load().map_err(explain)?;
     for side in sides {
         tc(&mut ebpf, side)?.load().map_err(explain)?;

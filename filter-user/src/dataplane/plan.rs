@@ -51,6 +51,8 @@ pub struct InterfacePlan {
     pub ingress: Option<Ingress>,
     /// How tc egress is attached; `None` when nothing asks for it.
     pub egress: Option<Ingress>,
+    /// Its frames may lie in several buffers.
+    pub frags: bool,
     /// The read-only global of its programs; `interface`, `seed` and `abi` are filled in by `apply`.
     pub config: Box<Config>,
 }

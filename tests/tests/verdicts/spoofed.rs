@@ -40,8 +40,12 @@ fn nobody_asked_a_reflector() -> Result<()> {
     check(
         &filter,
         vec![
+            ("NTP to another service", plain().udp(123, 53, &[0; 400]).bytes(), Reason::UdpReflection),
+            ("tagged", plain().vlan(CUSTOMER, 3).udp(11211, 54, &[0; 9]).bytes(), Reason::UdpReflection),
+            ("a client's port, perhaps", plain().udp(11211, 53, &[0; 400]).bytes(), Reason::Pass),
+            ("another one", plain6().udp(37810, 53, &[0; 40]).bytes(), Reason::Pass),
+            ("the third of this second", plain().udp(11211, 53, &[0; 400]).bytes(), Reason::Pass),
             ("memcached to a service", plain().udp(11211, 53, &[0; 1000]).bytes(), Reason::UdpReflection),
-            ("tagged", plain().vlan(CUSTOMER, 3).udp(11211, 53, &[0; 9]).bytes(), Reason::UdpReflection),
             (
                 "a first fragment",
                 plain().fragment(0, true).udp(53, 999, &[0; 64]).bytes(),

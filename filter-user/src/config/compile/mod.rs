@@ -29,7 +29,7 @@ use super::{
     },
     value::{ByteRate, Rate},
 };
-use crate::dataplane::plan::{InterfacePlan, Lists, Plan, Tables, Words};
+use crate::dataplane::plan::{Attach, InterfacePlan, Lists, Plan, Tables, Words};
 
 /// What the settings come to on this host; complaints go to `problems`, and an error means no plan.
 pub fn plan(settings: &Settings, host: &Host, lists: Arc<Lists>, problems: &mut Problems) -> Option<Plan> {
@@ -265,9 +265,14 @@ fn interface(
         attach: *interface.mode.as_ref(),
         ingress: any_cookies.then_some(*interface.tc.as_ref()),
         egress: wire::needs_egress(&config).then_some(*interface.tc.as_ref()),
+        frags: link.mtu > ONE_BUFFER && *interface.mode.as_ref() != Attach::Generic,
         config,
     })
 }
+
+/// Largest MTU whose frames lie in one buffer of a page, beside XDP's headroom, an Ethernet header with two tags and
+/// `skb_shared_info` (drivers differ by some bytes: a little less is on the safe side).
+const ONE_BUFFER: u32 = 3400;
 
 fn missing(interface: &Interface, host: &Host) -> Diagnostic {
     let names: Vec<_> = host.links.keys().map(String::as_str).collect();
