@@ -462,6 +462,11 @@ fn tuple(packet: &Packet, source: &Address, ports: Transport) -> ([u64; 5], u32)
 pub(crate) struct Held(*mut bpf_sock);
 
 impl Held {
+    #[inline(always)]
+    const fn of(socket: *mut bpf_sock) -> Option<Self> {
+        if socket.is_null() { None } else { Some(Self(socket)) }
+    }
+
     /// The socket of a TCP packet, as the stack would find it (`bpf_skc_lookup_tcp`).
     #[inline(always)]
     pub(crate) fn find<C: EbpfContext>(context: &C, packet: &Packet) -> Option<Self> {
@@ -476,7 +481,7 @@ impl Held {
                 0,
             )
         };
-        if socket.is_null() { None } else { Some(Self(socket)) }
+        Self::of(socket)
     }
 
     /// The socket of a UDP packet, as the stack would find it (`bpf_sk_lookup_udp`).
@@ -493,7 +498,7 @@ impl Held {
                 0,
             )
         };
-        if socket.is_null() { None } else { Some(Self(socket)) }
+        Self::of(socket)
     }
 
     /// The socket that has sent what the ICMP error `packet` quotes.
@@ -511,7 +516,7 @@ impl Held {
                 bpf_sk_lookup_udp(context.as_ptr(), tuple, size, BPF_F_CURRENT_NETNS as u64, 0)
             }
         };
-        if socket.is_null() { None } else { Some(Self(socket)) }
+        Self::of(socket)
     }
 
     /// Whether it listens.

@@ -32,6 +32,7 @@ mod service;
 mod spoofed;
 mod syn;
 mod tcp_flags;
+mod tuple;
 mod udp;
 
 use self::{rules::Ruled, service::Found};

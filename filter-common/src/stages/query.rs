@@ -2,10 +2,10 @@
 //!
 //! A flood from outside makes no entry, so it can push none out. What is full gives up the entry that would end first.
 
+use super::tuple;
 use crate::{
     cursor::index,
-    packet::{Address, Packet},
-    siphash::sip13,
+    packet::Packet,
     state::{State, Table},
 };
 
@@ -43,6 +43,9 @@ enum Way {
     In,
 }
 
+/// No other table hashes these words.
+const OF_QUERIES: u64 = 1 << 62;
+
 #[inline(always)]
 fn hash<S: State>(packet: &Packet, way: Way, state: &S) -> u64 {
     let Packet { source, destination, ports, .. } = packet;
@@ -50,17 +53,6 @@ fn hash<S: State>(packet: &Packet, way: Way, state: &S) -> u64 {
         Way::Out => (source, destination, ports.source, ports.destination),
         Way::In => (destination, source, ports.destination, ports.source),
     };
-    tuple(state.config().seed, packet.is_v6, ours, theirs, our_port as u64 | (their_port as u64) << 16)
-}
-
-#[inline(always)]
-fn tuple(seed: [u64; 2], is_v6: bool, ours: &Address, theirs: &Address, ports: u64) -> u64 {
-    // Bit 62: no other table hashes these words.
-    let ports = ports | 1 << 62;
-    if is_v6 {
-        let ([a, b], [c, d]) = (ours.words(), theirs.words());
-        sip13(seed, [a, b, c, d, ports])
-    } else {
-        sip13(seed, [ours.v4() as u64 | (theirs.v4() as u64) << 32, ports])
-    }
+    let rest = our_port as u64 | (their_port as u64) << 16 | OF_QUERIES;
+    tuple::hash(state.config().seed, packet.is_v6, [ours, theirs], rest)
 }

@@ -8,7 +8,7 @@ use core::ops::ControlFlow::{Break, Continue};
 use super::{
     Verdict, limit, proven,
     service::{self, Found},
-    syn,
+    syn, tuple,
 };
 use crate::{
     abi::TcpReqAttrs,
@@ -22,7 +22,6 @@ use crate::{
     options::TcpOptions,
     packet::Packet,
     reason::{Action, Reason},
-    siphash::sip13,
     state::{Socket, State, Table, Total},
 };
 
@@ -352,14 +351,6 @@ fn marked<S: State>(packet: &Packet, state: &S, who: Who) -> u64 {
 
 #[inline(always)]
 fn tuple_hash<S: State>(packet: &Packet, state: &S, who: Who) -> u64 {
-    let seed = state.config().seed;
-    let ports = packet.ports.source as u64 | (packet.ports.destination as u64) << 16 | (who as u64) << 32;
-    if packet.is_v6 {
-        let [s0, s1] = packet.source.words();
-        let [d0, d1] = packet.destination.words();
-        sip13(seed, [s0, s1, d0, d1, ports])
-    } else {
-        let pair = packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32;
-        sip13(seed, [pair, ports])
-    }
+    let rest = packet.ports.source as u64 | (packet.ports.destination as u64) << 16 | (who as u64) << 32;
+    tuple::hash(state.config().seed, packet.is_v6, [&packet.source, &packet.destination], rest)
 }

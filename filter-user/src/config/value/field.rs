@@ -4,7 +4,7 @@ use std::{fmt::Display, str::FromStr};
 
 use filter_common::headers::flag;
 
-use super::{Complaint, Leaf, digits, text};
+use super::{Complaint, Leaf, digits, protocol, text};
 use crate::config::rule::suggest;
 
 /// Values from one to another, both included.
@@ -40,33 +40,11 @@ where
     })
 }
 
-/// Names of IP protocols (IANA) that people write; any other goes by its number.
-const PROTOCOLS: &[(&str, u8)] = &[
-    ("icmp", 1),
-    ("igmp", 2),
-    ("ipip", 4),
-    ("tcp", 6),
-    ("udp", 17),
-    ("ipv6", 41),
-    ("gre", 47),
-    ("esp", 50),
-    ("ah", 51),
-    ("icmpv6", 58),
-    ("ospf", 89),
-    ("pim", 103),
-    ("vrrp", 112),
-    ("l2tp", 115),
-    ("sctp", 132),
-    ("udplite", 136),
-];
-
 /// An IP protocol's number, by name or number.
 pub(in crate::config) fn ip_protocol() -> Leaf<u8> {
-    let names: Vec<_> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = protocol::NAMES.iter().map(|(name, _)| *name).collect();
     text(format!("{}, or a number `\"0\"` to `\"255\"`", quoted(&names)), move |raw| {
-        let known = PROTOCOLS.iter().find(|(name, _)| *name == raw).map(|(_, number)| *number);
-        known
-            .or_else(|| digits(raw))
+        protocol::number(raw)
             .ok_or_else(|| Complaint::new(format!("unknown protocol {raw:?}"), suggest(raw, &names)))
     })
 }

@@ -3,16 +3,20 @@
 use super::{Complaint, Leaf, digits, text};
 use crate::config::rule::suggest;
 
-/// Names that the file may use (IANA protocol numbers).
-const NAMES: [(&str, u8); 15] = [
+/// Names that the file may use (IANA protocol numbers); any other goes by its number.
+pub(super) const NAMES: [(&str, u8); 19] = [
+    ("icmp", 1),
     ("igmp", 2),
     ("ipip", 4),
-    ("ipv6", 41),
+    ("tcp", 6),
+    ("udp", 17),
     ("dccp", 33),
+    ("ipv6", 41),
     ("rsvp", 46),
     ("gre", 47),
     ("esp", 50),
     ("ah", 51),
+    ("icmpv6", 58),
     ("eigrp", 88),
     ("ospf", 89),
     ("pim", 103),
@@ -22,15 +26,20 @@ const NAMES: [(&str, u8); 15] = [
     ("udplite", 136),
 ];
 
+/// The number of a protocol that is named, or is a number itself.
+pub(super) fn number(raw: &str) -> Option<u8> {
+    NAMES.iter().find(|(name, _)| *name == raw).map(|(_, number)| *number).or_else(|| digits(raw))
+}
+
 /// Those that have rules of their own.
 const OWN: [(u8, &str); 4] = [(1, "[icmp]"), (6, "[[service]]"), (17, "[[service]]"), (58, "[icmp]")];
 
 /// A protocol by name or number.
 pub(in crate::config) fn protocol() -> Leaf<u8> {
-    let accepted: Vec<_> = NAMES.iter().map(|(name, _)| format!("`\"{name}\"`")).collect();
+    let others = NAMES.iter().filter(|(_, number)| OWN.iter().all(|(own, _)| own != number));
+    let accepted: Vec<_> = others.map(|(name, _)| format!("`\"{name}\"`")).collect();
     text(format!("{} or a number: `\"89\"`", accepted.join(", ")), |raw| {
-        let listed = NAMES.iter().find(|(name, _)| *name == raw).map(|(_, number)| *number);
-        let Some(number) = listed.or_else(|| digits(raw)) else {
+        let Some(number) = number(raw) else {
             let known = NAMES.map(|(name, _)| name);
             return Err(Complaint::new(format!("{raw:?} is no protocol"), suggest(raw, &known)));
         };
