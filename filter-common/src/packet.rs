@@ -145,6 +145,8 @@ pub struct Packet {
     pub icmp_type: u8,
     /// ICMP code; 0 for other protocols.
     pub icmp_code: u8,
+    /// Identifier of an echo request or reply, host byte order; 0 for other protocols.
+    pub icmp_id: u16,
     /// Part of a fragmented packet.
     pub fragment: Fragment,
     /// Sent to an Ethernet group address (multicast, broadcast).
@@ -174,6 +176,7 @@ impl Packet {
         ttl: 0,
         icmp_type: 0,
         icmp_code: 0,
+        icmp_id: 0,
         fragment: Fragment::No,
         to_group: false,
         marks: 0,
@@ -202,6 +205,13 @@ impl Packet {
     pub const fn is_icmp(&self) -> bool {
         let protocol = if self.is_v6 { protocol::ICMPV6 } else { protocol::ICMP };
         self.protocol == protocol && !matches!(self.fragment, Fragment::Later)
+    }
+
+    /// Whether it is a ping: an ICMP echo request.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_echo(&self) -> bool {
+        self.is_icmp() && self.icmp_type == if self.is_v6 { 128 } else { 8 }
     }
 
     /// Whether any of those [`mark`]s is set.
@@ -394,7 +404,7 @@ fn transport(cursor: &mut Cursor<'_>, payload: &Payload, packet: &mut Packet) ->
     packet.payload = payload.length;
     packet.ports = Transport { source: 0, destination: 0 };
     packet.tcp = Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 };
-    (packet.icmp_type, packet.icmp_code) = (0, 0);
+    (packet.icmp_type, packet.icmp_code, packet.icmp_id) = (0, 0, 0);
     if payload.fragment == Fragment::Later {
         return Continue(());
     }
@@ -457,8 +467,11 @@ fn icmp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()
     if ip.length < 8 {
         return Break(ip.too_short(Reason::IcmpTruncated));
     }
-    let Some([kind, code, ..]) = cursor.peek::<[u8; 8]>() else { return Break(Reason::HeadersSplit) };
+    let Some([kind, code, _, _, high, low, ..]) = cursor.peek::<[u8; 8]>() else {
+        return Break(Reason::HeadersSplit);
+    };
     (packet.icmp_type, packet.icmp_code) = (kind, code);
+    packet.icmp_id = u16::from_be_bytes([high, low]);
     Continue(())
 }
 

@@ -129,6 +129,8 @@ reasons! {
     60 Stray Pass "stray" "A segment for no connection of this host, while there are few.";
     61 UdpReply Pass "udp_reply" "Answers a datagram that this host, or one behind it, has sent a moment ago.";
 
+    62 EchoReply Pass "echo_reply" "Answers a ping that this host, or one behind it, has sent a moment ago.";
+
     64 AllowListed Pass "allow_list" "The source is on the allow list: only what can't be parsed is dropped.";
     65 BlockList Drop "block_list" "The source is on the block list.";
     66 Banned Drop "banned" "The source is banned, and the ban has not ended.";

@@ -17,6 +17,8 @@ const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_SGRO: u32 = 0x2c;
 const ETHTOOL_GFLAGS: u32 = 0x25;
 const ETHTOOL_SFLAGS: u32 = 0x26;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
+const ETHTOOL_SCHANNELS: u32 = 0x3d;
 const ETH_FLAG_TXVLAN: u32 = 1 << 7;
 /// Receive and transmit checksums, scatter-gather, TSO, GSO.
 const ETHTOOL_OFFLOADS: [u32; 5] = [0x15, 0x17, 0x19, 0x1f, 0x24];
@@ -27,20 +29,35 @@ struct Value {
     data: u32,
 }
 
-/// One `SIOCETHTOOL` call on a device of the calling thread's namespace; returns what the kernel put into `data`.
-fn ethtool(device: &str, command: u32, data: u32) -> Result<u32> {
-    let mut argument = Value { command, data };
+/// One `SIOCETHTOOL` call on a device of the calling thread's namespace; `T` is what the command, its first word, takes.
+fn call<T>(device: &str, argument: &mut T) -> Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     // SAFETY: all-zero bytes are a valid ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(device.bytes().take(libc::IFNAMSIZ - 1)) {
         *to = from.cast_signed();
     }
-    request.ifr_ifru.ifru_data = (&raw mut argument).cast();
-    // SAFETY: the request and its argument live until the call returns; all these commands take one `Value`.
+    request.ifr_ifru.ifru_data = (&raw mut *argument).cast();
+    // SAFETY: the request and its argument live until the call returns.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
-    Errno::result(result).with_context(|| format!("ethtool {device}"))?;
+    Errno::result(result).map(drop).with_context(|| format!("ethtool {device}"))
+}
+
+/// A command that takes one value; returns what the kernel put into it.
+fn ethtool(device: &str, command: u32, data: u32) -> Result<u32> {
+    let mut argument = Value { command, data };
+    call(device, &mut argument)?;
     Ok(argument.data)
+}
+
+/// Makes the device send from that many queues.
+pub fn transmit_queues(device: &str, number: u32) -> Result<()> {
+    // struct ethtool_channels: the command, four maxima, then receive, transmit, other and combined.
+    let mut channels = [0_u32; 9];
+    channels[0] = ETHTOOL_GCHANNELS;
+    call(device, &mut channels)?;
+    (channels[0], channels[6]) = (ETHTOOL_SCHANNELS, number);
+    call(device, &mut channels)
 }
 
 /// Turns checksum and segmentation offload off, so that XDP sees what a wire would carry.

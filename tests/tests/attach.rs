@@ -17,6 +17,7 @@ use filter_tests::{
     server::Kind,
     stand::{PACKETS, Stand},
 };
+use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 
 /// 200 connections over each family, all of them through cookies.
@@ -50,6 +51,29 @@ fn without_offloads() -> Result<()> {
 #[test]
 fn generic() -> Result<()> {
     attached("mode = \"generic\"")
+}
+
+/// A device may refuse native mode whatever the program is like; one for several buffers would lose every hand-over here.
+#[test]
+fn generic_after_all_for_large_frames() -> Result<()> {
+    let mut stand = Stand::new(&Config::default())?;
+    stand.floodwall.end(Signal::SIGTERM)?;
+    stand.floodwall.succeed("detach --pins {pins}")?;
+    for end in [&stand.pair.client, &stand.pair.server] {
+        end.namespace.ip(&format!("link set {} mtu 9000", end.device))?;
+    }
+    // More than the server's device receives from: it can't run XDP any more.
+    let client = &stand.pair.client;
+    client.namespace.run(|| device::transmit_queues(&client.device, 2))?;
+    stand.floodwall.run()?;
+    let said = stand.floodwall.said();
+    ensure!(said.contains("refuses native XDP"), "{said}");
+    carries(&stand)?;
+    // What runs is adopted, not loaded again.
+    stand.floodwall.end(Signal::SIGTERM)?;
+    stand.floodwall.run()?;
+    ensure!(stand.floodwall.said().contains("adopted as they are"), "{}", stand.floodwall.said());
+    carries(&stand)
 }
 
 #[test]

@@ -5,7 +5,7 @@ use core::ops::ControlFlow::{Break, Continue};
 use super::{
     Verdict,
     limit::{self, Kind},
-    proven,
+    proven, query,
 };
 use crate::{
     config::Limit,
@@ -120,11 +120,14 @@ fn echo<S: State>(packet: &Packet, state: &S) -> Verdict {
     Break(Reason::IcmpRate)
 }
 
-/// Nothing tells a reply that this host asked for from one that it did not (a Smurf's victim gets those): they share a limit.
+/// Replies to own pings pass; what nobody asked for (a Smurf's victim gets that), or asked before Floodwall saw what leaves,
+/// shares a limit.
 #[inline(always)]
 fn echo_reply<S: State>(packet: &Packet, state: &S) -> Verdict {
+    if query::is_reply(packet, state) {
+        return Break(Reason::EchoReply);
+    }
     let limit = state.config().wire.echo_replies;
-    // Replies to own pings belong in front of this, once outgoing ones are noted.
     if within(Total::EchoReplies, limit, state) || proven::left(packet, state) != 0 {
         return Continue(());
     }

@@ -4,16 +4,17 @@
 
 use super::tuple;
 use crate::{
+    config::flags,
     cursor::index,
     packet::Packet,
     state::{State, Table},
 };
 
-/// Notes a datagram that leaves, unless it is a service's own: services don't wait for replies, and whoever makes them
-/// answer forged sources could fill the table.
+/// Notes a datagram or a ping that leaves, unless it is a service's own: services don't wait for replies, and whoever makes
+/// them answer forged sources could fill the table.
 #[inline(always)]
 pub(super) fn note<S: State>(packet: &Packet, state: &S) {
-    if packet.is_udp() && !serves(packet.ports.source, state) {
+    if (packet.is_udp() && !serves(packet.ports.source, state)) || packet.is_echo() {
         let hash = hash(packet, Way::Out, state);
         state.mark(Table::Queries, hash, state.now() + state.config().reply_window);
     }
@@ -24,10 +25,11 @@ fn serves<S: State>(port: u16, state: &S) -> bool {
     state.ports().udp.get(index(port)).is_some_and(|number| *number != 0)
 }
 
-/// Whether the datagram answers one that was noted.
+/// Whether the datagram or the echo reply answers what was noted.
 #[inline(always)]
 pub(super) fn is_reply<S: State>(packet: &Packet, state: &S) -> bool {
-    state.marked(Table::Queries, hash(packet, Way::In, state), state.now()) != 0
+    state.config().has(flags::REPLIES)
+        && state.marked(Table::Queries, hash(packet, Way::In, state), state.now()) != 0
 }
 
 /// The hash of a received datagram's tuple.
@@ -45,6 +47,8 @@ enum Way {
 
 /// No other table hashes these words.
 const OF_QUERIES: u64 = 1 << 62;
+/// Pings have an identifier in the place of ports, and are no datagrams.
+const OF_PINGS: u64 = 1 << 61;
 
 #[inline(always)]
 fn hash<S: State>(packet: &Packet, way: Way, state: &S) -> u64 {
@@ -53,6 +57,10 @@ fn hash<S: State>(packet: &Packet, way: Way, state: &S) -> u64 {
         Way::Out => (source, destination, ports.source, ports.destination),
         Way::In => (destination, source, ports.destination, ports.source),
     };
-    let rest = our_port as u64 | (their_port as u64) << 16 | OF_QUERIES;
-    tuple::hash(state.config().seed, packet.is_v6, [ours, theirs], rest)
+    let ends = if packet.is_icmp() {
+        packet.icmp_id as u64 | OF_PINGS
+    } else {
+        our_port as u64 | (their_port as u64) << 16
+    };
+    tuple::hash(state.config().seed, packet.is_v6, [ours, theirs], ends | OF_QUERIES)
 }

@@ -33,15 +33,10 @@ fn is_reflector<S: State>(port: u16, state: &S) -> bool {
     state.ports().reflectors.get(index(port >> 6)).is_some_and(|word| word >> (port & 63) & 1 != 0)
 }
 
-#[inline(always)]
-fn is_awaited<S: State>(packet: &Packet, state: &S) -> bool {
-    state.config().has(flags::REPLIES) && query::is_reply(packet, state)
-}
-
 /// From a reflector's port: a reply to our own query, a peer that asks from the port it serves on, or a reflection.
 #[inline(always)]
 fn reflected<F: Frame, S: State>(frame: &F, packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
-    if is_awaited(packet, state) {
+    if query::is_reply(packet, state) {
         return Break(Reason::UdpReply);
     }
     let is_peer = packet.ports.source == packet.ports.destination && !is_answer(frame, packet);
@@ -80,7 +75,7 @@ fn is_answer<F: Frame>(frame: &F, packet: &Packet) -> bool {
 /// To a port without a service: the host may be a client, or nobody listens and each datagram is worth an ICMP error.
 #[inline(always)]
 fn unserved<S: State>(packet: &Packet, state: &S) -> Verdict {
-    if is_awaited(packet, state) {
+    if query::is_reply(packet, state) {
         return Break(Reason::UdpReply);
     }
     if !state.is_local(&packet.destination) || state.has_udp_socket(packet) {

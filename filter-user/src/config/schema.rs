@@ -669,7 +669,8 @@ section! {
         echo_per_source: Spanned<Option<Rate>> = rate().or("20/s burst 100");
         /// Pings of all sources together; sources that have answered a challenge pass beyond it.
         echo_total: Spanned<Option<Rate>> = rate().or("10000/s burst 10000");
-        /// Replies to pings, of all sources together.
+        /// Replies to pings that this host, or one behind it, has not sent within `udp.reply_window` (with `udp.reflection = "drop"` all
+        /// replies), of all sources together.
         echo_replies: Spanned<Option<Rate>> = rate().or("2000/s burst 2000");
         /// Redirects. A host with one router needs none, and whoever forges one diverts its traffic.
         redirect: Spanned<PassOrDrop> =

@@ -39,6 +39,8 @@ pub(super) struct Target<'a> {
     pub(super) xdp: xdp::Now,
     pub(super) tc: [Tc; 2],
     pub(super) config: Box<Config>,
+    /// Its XDP program takes frames in several buffers.
+    pub(super) frags: bool,
     /// Loaded, unless what runs is what is wanted.
     pub(super) programs: Option<Ebpf>,
 }
@@ -70,11 +72,14 @@ impl<'a> Target<'a> {
         pins: &Pins,
     ) -> Result<Self> {
         let ifindex = netlink::index(&plan.name)?;
+        let xdp = xdp::now(&plan.name, ifindex, &pins.link(ifindex, Hook::Xdp))?;
         Ok(Self {
             plan,
             ifindex,
             assigned,
-            xdp: xdp::now(&plan.name, ifindex, &pins.link(ifindex, Hook::Xdp))?,
+            xdp,
+            // In generic mode such a program would lose the hand-over to tc, and gets frames in one piece without it.
+            frags: plan.frags && xdp != xdp::Now::Ours(netlink::Mode::Generic),
             tc: [Tc::look(plan, Side::Ingress, ifindex, pins)?, Tc::look(plan, Side::Egress, ifindex, pins)?],
             config: load::config(plan, assigned.slot, seed, schema)?,
             programs: None,
@@ -92,7 +97,7 @@ impl<'a> Target<'a> {
         let xdp::Now::Ours(mode) = self.xdp else { return false };
         let fits = |tc: &Tc| tc.wanted.is_none_or(|kind| tc.now.has(kind));
         let attached = xdp::fits(mode, self.plan.attach) && self.tc.iter().all(fits);
-        let now = fingerprint::of(plan, &self.config, schema, pins, self.record());
+        let now = fingerprint::of(plan, &self.config, self.frags, schema, pins, self.record());
         attached && now == self.assigned.fingerprint
     }
 }
@@ -114,7 +119,7 @@ pub fn apply(plan: &Plan) -> Result<Dataplane> {
     Ok(Dataplane { notes, ..Dataplane::open_at(pins)? })
 }
 
-fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, _lock: &File) -> Result<Vec<String>> {
+fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, lock: &File) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let seed = seed(pins)?;
     let mut slots = match pins.map(slots::NAME) {
@@ -132,12 +137,28 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, _lock: &File) -> Resu
         StepDowns::open(&pins.map(name::STEP_DOWN))?.clear()?;
     }
     for target in &targets {
-        let fingerprint = fingerprint::of(plan, &target.config, schema, pins, target.record());
+        let fingerprint = fingerprint::of(plan, &target.config, target.frags, schema, pins, target.record());
         slots.set(target.assigned.slot, &Record { fingerprint, ..target.record() })?;
+    }
+    if became_generic(&targets, pins)? {
+        drop(targets);
+        notes.extend(apply_locked(plan, pins, schema, lock)?);
+        return Ok(notes);
     }
     Local::open(&pins.map(name::LOCAL), &pins.map(name::HINTS))?.set(&plan.local, &plan.broadcasts)?;
     RuleCounters::open(&pins.map(name::RULE_COUNTERS))?.belong_to(&plan.rule_names)?;
     Ok(notes)
+}
+
+/// Whether an interface refused native mode, and now has a program that is for that mode: another apply gives it the other.
+fn became_generic(targets: &[Target<'_>], pins: &Pins) -> Result<bool> {
+    for target in targets.iter().filter(|target| target.frags && target.xdp == xdp::Now::Free) {
+        let now = xdp::now(&target.plan.name, target.ifindex, &pins.link(target.ifindex, Hook::Xdp))?;
+        if now == xdp::Now::Ours(netlink::Mode::Generic) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Looks at every interface; nothing is loaded or attached.
@@ -180,7 +201,7 @@ fn load_all(
     let paths = map_paths(pins, schema, notes)?;
     for target in targets.iter_mut() {
         let sides = target.tc.iter().filter(|tc| tc.wanted.is_some()).map(|tc| tc.side);
-        let programs = load::load(plan, &target.config, sides, target.plan.frags, schema, &paths);
+        let programs = load::load(plan, &target.config, sides, target.frags, schema, &paths);
         target.programs = Some(programs.with_context(|| on(target.plan))?);
     }
     fill_management(plan, targets)?;

@@ -26,12 +26,20 @@ fn maps(pins: &Pins) -> Vec<Option<u32>> {
 }
 
 /// Of an interface whose programs were, or would be, made from `config`; zeros if nothing of ours runs there.
-pub(super) fn of(plan: &Plan, config: &Config, schema: &Schema, pins: &Pins, record: Record) -> Fingerprint {
+pub(super) fn of(
+    plan: &Plan,
+    config: &Config,
+    frags: bool,
+    schema: &Schema,
+    pins: &Pins,
+    record: Record,
+) -> Fingerprint {
     let Some(running) = status::interface(pins, config.interface, record) else {
         return Fingerprint::default();
     };
     let mut hash = Sha256::new();
     hash.update(object::FILTER);
+    hash.update([u8::from(frags)]);
     hash.update(bytes_of(config));
     hash.update(bytes_of(&*plan.ports));
     hash.update(bytes_of(&*plan.summary));

@@ -25,8 +25,9 @@ fn udp(config: &mut Config, udp: &Udp) {
         Reflection::Match => flags::REFLECTION | flags::REPLIES,
         Reflection::Drop => flags::REFLECTION,
     };
-    // A reply has a socket or a translation that only the packet on its way out tells of.
-    if config.closed_ports.is_some() && *udp.reflection.as_ref() != Reflection::Drop {
+    // Whether a reply has a socket or a translation, or answers a ping, only the packet on its way out tells.
+    let awaits = config.closed_ports.is_some() || config.wire.echo_replies.is_some();
+    if awaits && *udp.reflection.as_ref() != Reflection::Drop {
         config.flags |= flags::REPLIES;
     }
 }

@@ -13,7 +13,8 @@ use crate::{
     config::{
         Mode,
         schema::{
-            Broadcast, Egress, Interface, OwnSources, Reflection, ReversePath, Service, Strays, SynMode,
+            Action, Broadcast, Echo, Egress, Fragments, Interface, OwnSources, PassOrDrop, Reflection, ReversePath, Rule,
+            Service, Strays, SynMode,
         },
         value::Protocol,
     },
@@ -38,6 +39,27 @@ pub(super) const ITEMS: &[Item] = &[
         "Attacks are counted, and reach the host.",
         "daemon.mode = \"enforce\", once the counters show what you expect",
         |v| when(*v.settings.daemon.mode.as_ref() == Mode::Observe, "observe mode: every packet passes"),
+    ),
+    item(
+        High,
+        "interface_observed",
+        "Attacks through it are counted, and reach the host.",
+        "interface.observe = false, once the counters show what you expect",
+        |v| interfaces(v, "only observed:", |i| i.observe),
+    ),
+    item(
+        Medium,
+        "service_observed",
+        "Attacks on it are counted, and reach the host.",
+        "service.observe = false, once the counters show what you expect",
+        |v| services(v, "only observed:", |s| s.observe),
+    ),
+    item(
+        Low,
+        "rule_observed",
+        "It is on trial, and decides nothing.",
+        "rule.observe = false, once its counters show what you expect",
+        |v| each("only observed:", v.settings.rule.iter().filter(|r| r.observe).map(|r| r.name.as_ref())),
     ),
     item(
         Medium,
@@ -267,6 +289,115 @@ pub(super) const ITEMS: &[Item] = &[
         "net.ipv4.icmp_echo_ignore_broadcasts = 1",
         |v| when(v.facts.echoes_broadcasts, "net.ipv4.icmp_echo_ignore_broadcasts is 0"),
     ),
+    item(
+        Medium,
+        "echo_unlimited",
+        "A flood of pings makes the host send as much as it gets.",
+        "icmp.echo = \"limit\", with echo_per_source and echo_total",
+        |v| {
+            let icmp = &v.settings.icmp;
+            let unlimited = match icmp.echo.as_ref() {
+                Echo::Pass => true,
+                Echo::Limit => icmp.echo_total.as_ref().is_none(),
+                Echo::Drop => false,
+            };
+            when(unlimited, "pings are answered without a limit for all sources together")
+        },
+    ),
+    item(
+        Medium,
+        "icmp_errors_unlimited",
+        "A flood of forged ICMP errors keeps the stack busy, and guesses at connections (RFC 5927).",
+        "icmp.errors = \"1000/s burst 1000\", icmp.errors_per_source = \"100/s burst 200\"",
+        |v| {
+            let icmp = &v.settings.icmp;
+            let open = icmp.errors.as_ref().is_none() || icmp.errors_per_source.as_ref().is_none();
+            when(open, "ICMP errors are not limited")
+        },
+    ),
+    item(
+        Medium,
+        "echo_replies_unlimited",
+        "The victim of a Smurf gets every reply.",
+        "icmp.echo_replies = \"2000/s burst 2000\"",
+        |v| when(v.settings.icmp.echo_replies.as_ref().is_none(), "replies to pings are not limited"),
+    ),
+    item(
+        Medium,
+        "redirects_pass",
+        "Who forges an ICMP redirect diverts this host's traffic.",
+        "icmp.redirect = \"drop\"",
+        |v| when(*v.settings.icmp.redirect.as_ref() == PassOrDrop::Pass, "ICMP redirects pass"),
+    ),
+    // What isn't whole, or odd.
+    item(
+        Medium,
+        "fragments_unlimited",
+        "Fragments that never become whole fill the stack's memory for them: honest ones are lost.",
+        "fragments.policy = \"rate\", with total and per_source",
+        |v| {
+            let fragments = &v.settings.fragments;
+            let unlimited = match fragments.policy.as_ref() {
+                Fragments::Pass => true,
+                Fragments::Rate => fragments.total.as_ref().is_none(),
+                Fragments::Drop => false,
+            };
+            when(unlimited, "fragments pass without a limit for all sources together")
+        },
+    ),
+    item(
+        Low,
+        "ipv4_options_pass",
+        "IPv4 options take the slow path of routers and hosts (RFC 7126).",
+        "ip.options = \"drop\"",
+        |v| when(*v.settings.ip.options.as_ref() == PassOrDrop::Pass, "IPv4 options pass"),
+    ),
+    item(
+        Low,
+        "odd_headers_pass",
+        "Headers that no client sends are there to get around filters (RFC 9288).",
+        "ip.routing = \"drop\", ip.headers = \"drop\"",
+        |v| {
+            let ip = &v.settings.ip;
+            let routing = (*ip.routing.as_ref() == PassOrDrop::Pass).then_some("ip.routing");
+            let headers = (*ip.headers.as_ref() == PassOrDrop::Pass).then_some("ip.headers");
+            each("IPv6 extension headers pass by", routing.into_iter().chain(headers))
+        },
+    ),
+    item(
+        Low,
+        "protocols_unlimited",
+        "A flood of a protocol that nobody here speaks reaches the stack.",
+        "protocols.other = \"drop\" and protocols.allow, or protocols.rate",
+        |v| {
+            let protocols = &v.settings.protocols;
+            let passes = *protocols.other.as_ref() == PassOrDrop::Pass;
+            when(
+                passes && protocols.rate.as_ref().is_none(),
+                "protocols other than TCP, UDP and ICMP are not limited",
+            )
+        },
+    ),
+    // Lists and rules.
+    item(
+        Medium,
+        "allow_broad",
+        "Their sources pass every check but the parser's, and can be forged.",
+        "narrower prefixes in lists.allow",
+        |v| {
+            each("lists.allow holds", v.settings.lists.allow.iter().map(|p| *p.as_ref()).filter(is_broad))
+        },
+    ),
+    item(
+        Medium,
+        "rule_passes_all",
+        "What it passes meets neither a limit nor a SYN defence.",
+        "a prefix or a port in the rule, or action = \"count\"",
+        |v| {
+            let open = v.settings.rule.iter().filter(|rule| passes_anybody(rule));
+            each("a pass for any source and any port by rule", open.map(|rule| rule.name.as_ref()))
+        },
+    ),
     // Forged sources.
     item(
         Medium,
@@ -347,6 +478,17 @@ fn interfaces(view: &View<'_>, what: &str, open: impl Fn(&Interface) -> bool) ->
 
 fn serves(service: &Service, protocol: Protocol) -> bool {
     service.ports.iter().any(|range| range.as_ref().protocol == protocol)
+}
+
+/// A pass that names neither few sources nor destinations, ports or ICMP types.
+fn passes_anybody(rule: &Rule) -> bool {
+    *rule.action.as_ref() == Action::Pass
+        && !rule.observe
+        && rule.src.iter().all(|prefix| is_broad(prefix.as_ref()))
+        && rule.dst.is_empty()
+        && rule.sport.is_empty()
+        && rule.dport.is_empty()
+        && rule.icmp_type.is_empty()
 }
 
 fn limits_sources(service: &Service) -> bool {

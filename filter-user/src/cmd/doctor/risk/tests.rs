@@ -29,6 +29,12 @@ rate = { per_source = "1000/s" }
 [cookie]
 [challenge]
 [udp]
+[icmp]
+[fragments]
+[ip]
+[protocols]
+rate = "1000/s"
+[lists]
 [spoofing]
 egress = "drop"
 [metrics]
@@ -88,6 +94,32 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
     ("[udp]", "[udp]\nreflection = \"off\"", &["reflection_off"]),
     ("[udp]", "[udp]\nclosed = \"off\"", &["closed_off"]),
     ("rate = { per_source = \"100/s\" }", "rate = { total = \"100/s\" }", &["udp_unlimited"]),
+    ("[icmp]", "[icmp]\necho = \"pass\"", &["echo_unlimited"]),
+    ("[icmp]", "[icmp]\necho_total = \"off\"", &["echo_unlimited"]),
+    ("[icmp]", "[icmp]\necho = \"drop\"\necho_total = \"off\"", &[]),
+    ("[icmp]", "[icmp]\nerrors = \"off\"", &["icmp_errors_unlimited"]),
+    ("[icmp]", "[icmp]\nerrors_per_source = \"off\"", &["icmp_errors_unlimited"]),
+    ("[icmp]", "[icmp]\necho_replies = \"off\"", &["echo_replies_unlimited"]),
+    ("[icmp]", "[icmp]\nredirect = \"pass\"", &["redirects_pass"]),
+    ("[fragments]", "[fragments]\npolicy = \"pass\"", &["fragments_unlimited"]),
+    ("[fragments]", "[fragments]\ntotal = \"off\"", &["fragments_unlimited"]),
+    ("[fragments]", "[fragments]\npolicy = \"drop\"\ntotal = \"off\"", &[]),
+    ("[ip]", "[ip]\noptions = \"pass\"", &["ipv4_options_pass"]),
+    ("[ip]", "[ip]\nrouting = \"pass\"", &["odd_headers_pass"]),
+    ("[ip]", "[ip]\nheaders = \"pass\"", &["odd_headers_pass"]),
+    ("rate = \"1000/s\"", "", &["protocols_unlimited"]),
+    ("rate = \"1000/s\"", "other = \"drop\"", &[]),
+    ("[lists]", "[lists]\nallow = [\"8.0.0.0/8\"]", &["allow_broad"]),
+    ("[lists]", "[lists]\nallow = [\"8.8.8.8\"]", &[]),
+    ("[lists]", "[[rule]]\nname = \"r\"\naction = \"pass\"\nproto = \"tcp\"", &["rule_passes_all"]),
+    (
+        "[lists]",
+        "[[rule]]\nname = \"r\"\naction = \"pass\"\nsrc = \"0.0.0.0/0\"\nobserve = true",
+        &["rule_observed"],
+    ),
+    ("[lists]", "[[rule]]\nname = \"r\"\naction = \"pass\"\nsrc = \"8.8.8.0/24\"", &[]),
+    ("name = \"eth0\"", "name = \"eth0\"\nobserve = true", &["interface_observed"]),
+    ("name = \"dns\"", "name = \"dns\"\nobserve = true", &["service_observed"]),
     ("[spoofing]", "[spoofing]\nown_sources = \"pass\"", &["own_sources"]),
     ("[spoofing]", "[spoofing]\ndirected_broadcast = \"pass\"", &["directed_broadcast"]),
     ("egress = \"drop\"", "egress = \"off\"", &["egress_off"]),
@@ -104,7 +136,7 @@ fn each_knob_that_is_left_open_is_told() {
     }
     let bare = "schema = 1\n[[interface]]\nname = \"eth0\"\n";
     let open = ids(bare, &host(), &facts());
-    assert_eq!(open, ["observe", "no_management", "no_service", "egress_monitor", "host_unlimited"]);
+    assert_eq!(open, ["observe", "no_management", "no_service", "protocols_unlimited", "egress_monitor", "host_unlimited"]);
 }
 
 #[test]
