@@ -42,12 +42,10 @@ pub mod name {
     pub const HINTS: &str = "HINTS";
     /// Array of [`crate::arm::Arm`] by service number: what has armed itself.
     pub const ARMS: &str = "ARMS";
-    /// Per-CPU array with one `u64`: segments since the daemon's first start, for the sample.
-    pub const SAMPLED: &str = "SAMPLED";
+    /// Per-CPU array with one [`super::Cpu`].
+    pub const CPU: &str = "CPU";
     /// Array of [`crate::word::Word`], index [`crate::state::Total`]: buckets of the whole host.
     pub const TOTAL: &str = "TOTAL";
-    /// Per-CPU array with one `u64`: answers taken from `TOTAL` and not yet spent.
-    pub const GRANT: &str = "GRANT";
     /// Array with one [`crate::cookie::Keys`].
     pub const KEYS: &str = "KEYS";
     /// Array with one [`super::Ports8`]: ports stepped down, a byte of [`super::StepDown`] each.
@@ -100,6 +98,20 @@ pub struct Counter {
     pub packets: u64,
     /// Bytes on the wire from the Ethernet header on, as received.
     pub bytes: u64,
+}
+
+/// What one CPU keeps for itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Cpu {
+    /// The kernel's count of ticks when `now` was read.
+    pub tick: u64,
+    /// `CLOCK_MONOTONIC` to the tick, nanoseconds: it changes with the tick only, so it is read once for each.
+    pub now: u64,
+    /// Segments, for the sample.
+    pub segments: u64,
+    /// Answers taken from `TOTAL` and not yet spent.
+    pub grant: u64,
 }
 
 /// Which way packets went that are counted, and whether their fates were carried out.

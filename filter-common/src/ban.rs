@@ -3,7 +3,7 @@
 //! Two pinned tables that outlive daemon and programs: a hash of sources as limits see them (an IPv4 address, an IPv6
 //! /64), and a trie of all other prefixes.
 
-use crate::packet::{Address, Packet};
+use crate::packet::Address;
 
 /// Bytes of a ban's reason that are kept.
 pub const REASON_LEN: usize = 32;
@@ -93,13 +93,13 @@ pub trait Bans {
     fn now(&self) -> u64;
 }
 
-/// Whether a packet's source is banned now.
+/// Whether a source is banned now.
 #[inline(always)]
-pub fn is_banned<B: Bans>(packet: &Packet, bans: &B) -> bool {
-    let (key, sources, prefixes) = if packet.is_v6 {
-        (key_v6(&packet.source), gate::SOURCES_V6, gate::PREFIXES_V6)
+pub fn is_banned<B: Bans>(source: &Address, is_v6: bool, bans: &B) -> bool {
+    let (key, sources, prefixes) = if is_v6 {
+        (key_v6(source), gate::SOURCES_V6, gate::PREFIXES_V6)
     } else {
-        (key_v4(packet.source.v4()), gate::SOURCES_V4, gate::PREFIXES_V4)
+        (key_v4(source.v4()), gate::SOURCES_V4, gate::PREFIXES_V4)
     };
     let held = bans.gate();
     let mut until = 0;
@@ -108,7 +108,7 @@ pub fn is_banned<B: Bans>(packet: &Packet, bans: &B) -> bool {
     }
     // An address's own ban may end before that of its prefix.
     if held & prefixes != 0 {
-        until = until.max(bans.prefix(&packet.source).unwrap_or(0));
+        until = until.max(bans.prefix(source).unwrap_or(0));
     }
     until != 0 && bans.now() < until
 }

@@ -77,11 +77,13 @@ pub fn marked(line: &Line, tag: u64, now: u64) -> u64 {
 /// The way that holds `tag`, or else the one that is (or will be) free first.
 #[inline(always)]
 fn find(line: &Line, tag: u64) -> (&Way, bool) {
-    let mut oldest = &line.0[0];
     for way in &line.0 {
         if way.tag.load() == tag {
             return (way, true);
         }
+    }
+    let mut oldest = &line.0[0];
+    for way in &line.0[1..] {
         if way.until.load() < oldest.until.load() {
             oldest = way;
         }

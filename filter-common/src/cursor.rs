@@ -55,6 +55,13 @@ impl<'a> Cursor<'a> {
         self.end - self.start
     }
 
+    /// Bytes from here on; wraps if this lies behind the end.
+    #[must_use]
+    #[inline(always)]
+    pub const fn left(&self) -> usize {
+        self.end.wrapping_sub(self.position)
+    }
+
     /// Whether the packet has no bytes at all.
     #[must_use]
     #[inline(always)]

@@ -45,6 +45,7 @@ pub mod headers;
 pub mod hints;
 pub mod ip_options;
 pub mod list;
+pub mod nh;
 pub mod options;
 pub mod packet;
 pub mod quote;

@@ -39,6 +39,15 @@ impl Address {
         self.0[0] == 0 && self.0[1] == 0 && self.0[2] == 0xffff_u32.to_be()
     }
 
+    /// From the two halves as they lie in memory.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_words(words: [u64; 2]) -> Self {
+        let [[a, b], [c, d]] =
+            [[words[0] as u32, (words[0] >> 32) as u32], [words[1] as u32, (words[1] >> 32) as u32]];
+        Self([a, b, c, d])
+    }
+
     /// The two halves as they lie in memory.
     #[must_use]
     #[inline(always)]
@@ -244,14 +253,32 @@ pub fn parse<F: Frame>(frame: &F) -> Parsed<Packet> {
 #[inline(always)]
 pub fn parse_into<F: Frame>(frame: &F, packet: &mut Packet) -> Parsed<()> {
     let mut cursor = frame.cursor();
+    match link(frame, &mut cursor, packet)? {
+        Family::V4 => ipv4(frame, &mut cursor, packet),
+        Family::V6 => ipv6(frame, &mut cursor, packet),
+    }
+}
+
+/// What an Ethernet frame announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// Reads what lies in front of IP.
+#[inline(always)]
+pub(crate) fn link<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mut Packet) -> Parsed<Family> {
     packet.frame_length = cursor.len() as u32;
     let Some(ethernet) = cursor.read::<Ethernet>() else { return Break(Reason::EthernetTruncated) };
-    let (ethertype, l3) = vlan_tags(&mut cursor, u16::from_be(ethernet.ethertype))?;
     packet.to_group = ethernet.destination[0] & 1 != 0;
+    let (ethertype, l3) = vlan_tags(cursor, u16::from_be(ethernet.ethertype))?;
     packet.l3 = l3;
     match ethertype {
-        ethertype::IPV4 => ipv4(frame, &mut cursor, l3, packet),
-        ethertype::IPV6 => ipv6(frame, &mut cursor, l3, packet),
+        ethertype::IPV4 => Continue(Family::V4),
+        ethertype::IPV6 => Continue(Family::V6),
         _ => {
             packet.frame_length = frame.length();
             Break(Reason::NotIp)
@@ -259,13 +286,15 @@ pub fn parse_into<F: Frame>(frame: &F, packet: &mut Packet) -> Parsed<()> {
     }
 }
 
-/// Whether the frame has that many bytes. Only a frame that seems too short is asked for further buffers.
+/// Whether the frame has `length` bytes from the IP header at `start` on. Only a frame that seems too short is asked for
+/// further buffers.
 #[inline(always)]
-fn has<F: Frame>(frame: &F, length: usize, packet: &mut Packet) -> bool {
-    if length > packet.frame_length as usize {
-        packet.frame_length = frame.length();
+fn has<F: Frame>(frame: &F, start: &Cursor<'_>, length: usize, packet: &mut Packet) -> bool {
+    if length <= start.left() {
+        return true;
     }
-    length <= packet.frame_length as usize
+    packet.frame_length = frame.length();
+    packet.l3 as usize + length <= packet.frame_length as usize
 }
 
 /// Follows up to two tags; returns the inner `EtherType` and the offset of what it announces.
@@ -290,28 +319,82 @@ const fn is_vlan(ethertype: u16) -> bool {
 }
 
 #[inline(always)]
-fn ipv4<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, l3: u16, packet: &mut Packet) -> Parsed<()> {
+fn ipv4<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mut Packet) -> Parsed<()> {
+    let start = *cursor;
     let Some(header) = cursor.read::<Ipv4>() else { return Break(Reason::Ipv4Truncated) };
     let header_length = (header.version_ihl & 15) as u16 * 4;
     if header.version_ihl >> 4 != 4 || header_length < 20 {
         return Break(Reason::Ipv4Header);
     }
+    let length = ipv4_payload(frame, &start, &header, header_length, packet)?;
+    packet.marks = ipv4_options(frame, cursor, packet, header_length - 20)?;
+    let bits = u16::from_be(header.fragment);
+    let offset = (bits & 0x1fff) << 3;
+    packet.fragment_offset = offset;
+    let fragment = fragment(offset, bits & 0x2000 != 0, header_length, length)?;
+    transport(cursor, &Payload { protocol: header.protocol, fragment, length, is_v6: false }, packet)
+}
+
+/// Takes over a header's fields; the number of bytes behind it.
+#[inline(always)]
+fn ipv4_payload<F: Frame>(
+    frame: &F,
+    start: &Cursor<'_>,
+    header: &Ipv4,
+    header_length: u16,
+    packet: &mut Packet,
+) -> Parsed<u16> {
     let total = u16::from_be(header.total_length);
-    if total < header_length || !has(frame, l3 as usize + total as usize, packet) {
+    if total < header_length || !has(frame, start, total as usize, packet) {
         return Break(Reason::Ipv4Truncated);
     }
     packet.source = Address::from_v4(header.source);
     packet.destination = Address::from_v4(header.destination);
     packet.length = total;
-    packet.l4 = l3 + header_length;
+    packet.l4 = packet.l3 + header_length;
     packet.is_v6 = false;
     packet.ttl = header.ttl;
-    packet.marks = ipv4_options(frame, cursor, packet, header_length - 20)?;
-    let bits = u16::from_be(header.fragment);
-    let (offset, length) = ((bits & 0x1fff) << 3, total - header_length);
-    packet.fragment_offset = offset;
-    let fragment = fragment(offset, bits & 0x2000 != 0, header_length, length)?;
-    transport(cursor, &Payload { protocol: header.protocol, fragment, length, is_v6: false }, packet)
+    Continue(total - header_length)
+}
+
+/// As [`parse`] behind [`link`], for packets as nearly all are: a header without options, no fragment, TCP or UDP. False for
+/// others, which are to be parsed anew; `packet` starts as [`Packet::EMPTY`].
+///
+/// Nothing here is a call, and the packet need never lie in memory: this is what a flood costs.
+#[inline(always)]
+pub(crate) fn plain_v4<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mut Packet) -> Parsed<bool> {
+    let start = *cursor;
+    let Some(header) = cursor.read::<Ipv4>() else { return Break(Reason::Ipv4Truncated) };
+    let is_whole = u16::from_be(header.fragment) & 0x3fff == 0;
+    if header.version_ihl != 0x45 || !is_whole || !is_plain(header.protocol) {
+        return Continue(false);
+    }
+    let length = ipv4_payload(frame, &start, &header, 20, packet)?;
+    plain_transport(cursor, Payload::whole(header.protocol, length, false), packet)
+}
+
+/// As [`plain_v4`]: TCP or UDP right behind the IPv6 header.
+#[inline(always)]
+pub(crate) fn plain_v6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mut Packet) -> Parsed<bool> {
+    let start = *cursor;
+    let Some(header) = cursor.read::<Ipv6>() else { return Break(Reason::Ipv6Truncated) };
+    if u32::from_be(header.version_class_flow) >> 28 != 6 || !is_plain(header.next_header) {
+        return Continue(false);
+    }
+    let length = ipv6_payload(frame, &start, &header, packet)?;
+    packet.l4 = packet.l3 + size_of::<Ipv6>() as u16;
+    plain_transport(cursor, Payload::whole(header.next_header, length, true), packet)
+}
+
+#[inline(always)]
+const fn is_plain(protocol: u8) -> bool {
+    matches!(protocol, protocol::TCP | protocol::UDP)
+}
+
+#[inline(always)]
+fn plain_transport(cursor: &mut Cursor<'_>, payload: Payload, packet: &mut Packet) -> Parsed<bool> {
+    transport(cursor, &payload, packet)?;
+    Continue(true)
 }
 
 /// Steps over options of that length; their marks.
@@ -349,20 +432,14 @@ pub(crate) const fn fragment(offset: u16, more: bool, before: u16, length: u16) 
 }
 
 #[inline(always)]
-fn ipv6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, l3: u16, packet: &mut Packet) -> Parsed<()> {
+fn ipv6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mut Packet) -> Parsed<()> {
+    let start = *cursor;
     let Some(header) = cursor.read::<Ipv6>() else { return Break(Reason::Ipv6Truncated) };
     if u32::from_be(header.version_class_flow) >> 28 != 6 {
         return Break(Reason::Ipv6Header);
     }
-    let length = u16::from_be(header.payload_length);
-    if !has(frame, l3 as usize + size_of::<Ipv6>() + length as usize, packet) {
-        return Break(Reason::Ipv6Truncated);
-    }
-    packet.source = Address(header.source);
-    packet.destination = Address(header.destination);
-    packet.is_v6 = true;
-    packet.ttl = header.hop_limit;
-    let l4 = l3 + size_of::<Ipv6>() as u16;
+    let length = ipv6_payload(frame, &start, &header, packet)?;
+    let l4 = packet.l3 + size_of::<Ipv6>() as u16;
     let chain = if extensions::is_extension(header.next_header) {
         let chain = extensions::unpack(frame.extensions(l4, header.next_header, length))?;
         // Never more than the payload.
@@ -371,12 +448,26 @@ fn ipv6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, l3: u16, packet: &mut Pack
     } else {
         Chain::start(header.next_header)
     };
-    packet.length = (size_of::<Ipv6>() as u16).saturating_add(length);
     packet.l4 = l4 + chain.length;
     packet.marks = chain.marks;
     packet.fragment_offset = chain.offset;
     let Chain { next: protocol, fragment, length: skipped, .. } = chain;
     transport(cursor, &Payload { protocol, fragment, length: length - skipped, is_v6: true }, packet)
+}
+
+/// Takes over a header's fields; the number of bytes behind it.
+#[inline(always)]
+fn ipv6_payload<F: Frame>(frame: &F, start: &Cursor<'_>, header: &Ipv6, packet: &mut Packet) -> Parsed<u16> {
+    let length = u16::from_be(header.payload_length);
+    if !has(frame, start, size_of::<Ipv6>() + length as usize, packet) {
+        return Break(Reason::Ipv6Truncated);
+    }
+    packet.source = Address(header.source);
+    packet.destination = Address(header.destination);
+    packet.is_v6 = true;
+    packet.ttl = header.hop_limit;
+    packet.length = (size_of::<Ipv6>() as u16).saturating_add(length);
+    Continue(length)
 }
 
 /// What IP says of its payload.
@@ -389,6 +480,11 @@ struct Payload {
 }
 
 impl Payload {
+    #[inline(always)]
+    const fn whole(protocol: u8, length: u16, is_v6: bool) -> Self {
+        Self { protocol, fragment: Fragment::No, length, is_v6 }
+    }
+
     /// Why a transport header that IP has no room for ends the packet.
     #[inline(always)]
     const fn too_short(&self, reason: Reason) -> Reason {
@@ -422,6 +518,7 @@ fn tcp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()>
     if ip.length < 20 {
         return Break(ip.too_short(Reason::TcpTruncated));
     }
+    let start = *cursor;
     let Some(header) = cursor.read::<Tcp>() else { return Break(Reason::HeadersSplit) };
     let words = header.offset >> 4;
     if words < 5 {
@@ -431,7 +528,7 @@ fn tcp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()>
     if length > ip.length {
         return Break(ip.too_short(Reason::TcpTruncated));
     }
-    if packet.l4 as usize + length as usize > cursor.len() {
+    if length as usize > start.left() {
         return Break(Reason::HeadersSplit);
     }
     packet.ports =

@@ -181,8 +181,11 @@ pub trait State {
     /// What a service (0: the rest of the host) has armed.
     fn arm(&self, service: u32) -> Option<&Arm>;
 
-    /// True for one packet in [`SAMPLE`].
+    /// True for one segment in [`SAMPLE`], which it counts.
     fn sampled(&self) -> bool;
+
+    /// Counts a segment, unless it is the one for which [`State::sampled`] would be true: then false, and nothing is counted.
+    fn is_unsampled(&self) -> bool;
 
     /// Takes one token from a bucket of the whole host.
     fn take_total(&self, total: Total, limit: Limit, now: u64) -> bool;

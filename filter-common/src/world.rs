@@ -113,7 +113,7 @@ impl World {
         Self {
             clock: Cell::new(1_000_000_000_000),
             config: Config {
-                seed: [1, 2],
+                seed: [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344],
                 lines: [LINES; TABLES],
                 flags: flags::COOKIES,
                 tcp,
@@ -207,7 +207,7 @@ impl State for World {
     }
 
     fn is_banned(&self, packet: &Packet) -> bool {
-        ban::is_banned(packet, self)
+        ban::is_banned(&packet.source, packet.is_v6, self)
     }
 
     fn rules(&self) -> &Rules {
@@ -292,6 +292,14 @@ impl State for World {
         let left = self.until_sample.get().saturating_sub(1);
         self.until_sample.set(if left == 0 { SAMPLE } else { left });
         left == 0
+    }
+
+    fn is_unsampled(&self) -> bool {
+        let left = self.until_sample.get();
+        if left > 1 {
+            self.until_sample.set(left - 1);
+        }
+        left > 1
     }
 
     fn take_total(&self, total: Total, limit: Limit, now: u64) -> bool {

@@ -6,8 +6,8 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_CURRENT_NETNS, BPF_TCP_CLOSE, BPF_TCP_LISTEN, bpf_sock, bpf_sock_tuple, xdp_md},
     helpers::generated::{
-        bpf_ktime_get_coarse_ns, bpf_sk_lookup_tcp, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
-        bpf_skc_to_mptcp_sock, bpf_tcp_check_syncookie,
+        bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_sk_lookup_tcp, bpf_sk_lookup_udp, bpf_sk_release,
+        bpf_skc_lookup_tcp, bpf_skc_to_mptcp_sock, bpf_tcp_check_syncookie,
     },
     programs::{TcContext, XdpContext},
 };
@@ -44,6 +44,22 @@ impl<C: EbpfContext> Kernel<C> {
     #[inline(always)]
     pub(crate) const fn new(context: C) -> Self {
         Self { context, now: Cell::new(0) }
+    }
+}
+
+/// `CLOCK_MONOTONIC` to the tick. The helper costs a call; ticks are counted in a word of memory, which the verifier reads in
+/// place of `bpf_jiffies64`.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: helpers without arguments; this CPU's own slot, in which programs of another hook write the same.
+    unsafe {
+        let Some(cpu) = maps::CPU.get_ptr_mut(0) else { return bpf_ktime_get_coarse_ns() };
+        let tick = bpf_jiffies64();
+        if (*cpu).tick != tick {
+            (*cpu).now = bpf_ktime_get_coarse_ns();
+            (*cpu).tick = tick;
+        }
+        (*cpu).now
     }
 }
 
@@ -113,8 +129,7 @@ impl<C: Bounds> State for Kernel<C> {
     #[inline(always)]
     fn now(&self) -> u64 {
         if self.now.get() == 0 {
-            // SAFETY: a helper without arguments.
-            self.now.set(unsafe { bpf_ktime_get_coarse_ns() });
+            self.now.set(now());
         }
         self.now.get()
     }
@@ -271,13 +286,27 @@ impl<C: Bounds> State for Kernel<C> {
 
     #[inline(always)]
     fn sampled(&self) -> bool {
-        let Some(counter) = maps::SAMPLED.get_ptr_mut(0) else { return false };
+        let Some(cpu) = maps::CPU.get_ptr_mut(0) else { return false };
         // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
         let count = unsafe {
-            *counter = (*counter).wrapping_add(1);
-            *counter
+            (*cpu).segments = (*cpu).segments.wrapping_add(1);
+            (*cpu).segments
         };
         count % SAMPLE == 0
+    }
+
+    #[inline(always)]
+    fn is_unsampled(&self) -> bool {
+        let Some(cpu) = maps::CPU.get_ptr_mut(0) else { return false };
+        // SAFETY: as above.
+        unsafe {
+            let count = (*cpu).segments.wrapping_add(1);
+            let is_sample = count % SAMPLE == 0;
+            if !is_sample {
+                (*cpu).segments = count;
+            }
+            !is_sample
+        }
     }
 
     #[inline(always)]
@@ -429,9 +458,9 @@ fn take_in_batches(total: &Word, limit: Limit, now: u64) -> bool {
     if batch.interval > limit.tolerance {
         return charge(total, limit, now);
     }
-    let Some(grant) = maps::GRANT.get_ptr_mut(0) else { return true };
+    let Some(cpu) = maps::CPU.get_ptr_mut(0) else { return true };
     // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
-    let grant = unsafe { &mut *grant };
+    let grant = unsafe { &mut (*cpu).grant };
     if *grant == 0 {
         if !charge(total, batch, now) {
             return false;

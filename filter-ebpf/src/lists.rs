@@ -1,13 +1,13 @@
 //! Lists and bans on their maps: functions that the verifier checks once, by themselves.
 
-use aya_ebpf::{btf_maps::lpm_trie::Key, helpers::generated::bpf_ktime_get_coarse_ns};
+use aya_ebpf::btf_maps::lpm_trie::Key;
 use filter_common::{
     ban::{self, Bans},
     list::{self, Class, Listed, Lists, Node, Page, Record},
     packet::{Address, Packet},
 };
 
-use crate::maps;
+use crate::{kernel, maps};
 
 /// The maps; none of them belongs to a packet.
 struct Tables;
@@ -53,15 +53,19 @@ impl Bans for Tables {
 
     #[inline(always)]
     fn now(&self) -> u64 {
-        // SAFETY: a helper without arguments.
-        unsafe { bpf_ktime_get_coarse_ns() }
+        kernel::now()
     }
 }
 
-/// What the lists say of the packet's source.
+/// What the lists say of the packet's source. Numbers are handed on, no reference: the packet then lies in registers.
 #[inline(always)]
 pub(crate) fn class(packet: &Packet) -> Class {
-    Class::from_bits(list_class(packet) as u64)
+    if packet.is_v6 {
+        let [upper, lower] = packet.source.words();
+        Class::from_bits(list_class_v6(u64::from_be(upper), u64::from_be(lower)) as u64)
+    } else {
+        list::class_v4(u32::from_be(packet.source.v4()), &Tables)
+    }
 }
 
 /// Whether there is any ban.
@@ -73,19 +77,18 @@ pub(crate) fn any_bans() -> bool {
 /// Whether the packet's source is banned.
 #[inline(always)]
 pub(crate) fn is_banned(packet: &Packet) -> bool {
-    ban_holds(packet) != 0
+    let [upper, lower] = packet.source.words();
+    ban_holds(upper, lower, packet.is_v6 as u32) != 0
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn list_class(packet: *const Packet) -> u32 {
-    // SAFETY: checked for null; the verifier checks the size.
-    unsafe { packet.as_ref() }.map_or(0, |packet| list::class_of(packet, &Tables) as u32)
+extern "C" fn list_class_v6(upper: u64, lower: u64) -> u32 {
+    list::class_v6([upper, lower], &Tables) as u32
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn ban_holds(packet: *const Packet) -> u32 {
-    // SAFETY: as above.
-    unsafe { packet.as_ref() }.map_or(0, |packet| ban::is_banned(packet, &Tables) as u32)
+extern "C" fn ban_holds(upper: u64, lower: u64, is_v6: u32) -> u32 {
+    ban::is_banned(&Address::from_words([upper, lower]), is_v6 != 0, &Tables) as u32
 }

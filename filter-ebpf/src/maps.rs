@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use filter_common::{
-    abi::{COUNTERS_LEN, Counter, HANDOVERS_LEN, Ports8},
+    abi::{COUNTERS_LEN, Counter, Cpu, HANDOVERS_LEN, Ports8},
     arm::Arm,
     ban::{Ban, Control},
     bucket::Line,
@@ -47,15 +47,13 @@ pub(crate) static HINTS: Array<Hints, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static ARMS: Array<Arm, MAX_SERVICES, MMAPABLE> = Array::new();
 #[btf_map]
-pub(crate) static SAMPLED: PerCpuArray<u64, 1> = PerCpuArray::new();
+pub(crate) static CPU: PerCpuArray<Cpu, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static PACKET: PerCpuArray<Packet, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static LEAVING: PerCpuArray<Packet, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static TOTAL: Array<Word, TOTALS> = Array::new();
-#[btf_map]
-pub(crate) static GRANT: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static KEYS: Array<Keys, 1, MMAPABLE> = Array::new();
 #[btf_map]

@@ -3,7 +3,6 @@
 use core::ops::ControlFlow::{Break, Continue};
 
 use aya_ebpf::{
-    EbpfContext,
     bindings::{xdp_action, xdp_md},
     helpers::generated::{
         bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
@@ -21,7 +20,7 @@ use filter_common::{
     packet::{self, Packet},
     quote::{self, Quote},
     reason::Action,
-    stages::{self, Fate, rules::Ruled},
+    stages::{self, Fate, Way, rules::Ruled},
     state::State,
 };
 
@@ -175,22 +174,46 @@ extern "C" fn xdp_extensions(context: *mut xdp_md, offset: u32, next: u32, paylo
 /// Decides, counts, acts.
 #[inline(always)]
 pub(crate) fn run(context: XdpContext) -> u32 {
-    let Some(packet) = maps::PACKET.get_ptr_mut(0) else { return xdp_action::XDP_DROP };
-    let kernel = Kernel::new(XdpContext::new(context.as_ptr().cast()));
-    let exit = judge(context.ctx, &kernel);
+    let short = xdp_short(context.ctx);
+    let (exit, length) = match short as u32 {
+        ODD | GOES_ON => ask(context.ctx, short as u32),
+        exit => (exit, (short >> 32) as u32),
+    };
+    let kernel = Kernel::new(XdpContext::new(context.ctx));
     let plane = Plane::received(exit >> OBSERVED & 1 != 0);
-    // SAFETY: this CPU's own slot, and XDP programs don't nest on a CPU.
-    count(exit & 0xff, unsafe { (*packet).frame_length } as u64, plane, &kernel);
+    count(exit & 0xff, length as u64, plane, &kernel);
     exit >> ACTION & 0xff
 }
 
-/// The parts are functions of their own, so that each has the stack for itself.
-#[inline(always)]
-fn judge(context: *mut xdp_md, kernel: &Kernel<XdpContext>) -> u32 {
-    let early = xdp_early(context);
-    if early != GOES_ON {
-        return early;
+/// The short way: an [`exit`] and above it the frame's length, or what is to be done. The packet lies in registers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_short(context: *mut xdp_md) -> u64 {
+    if context.is_null() {
+        return NOTHING as u64;
     }
+    let kernel = Kernel::new(XdpContext::new(context));
+    let mut packet = Packet::EMPTY;
+    match stages::short(&XdpFrame(XdpContext::new(context)), &mut packet, &kernel) {
+        Way::Ends(fate) => exit(fate) as u64 | (packet.frame_length as u64) << 32,
+        Way::Long => GOES_ON as u64,
+        Way::Odd => ODD as u64,
+    }
+}
+
+/// What [`xdp_short`] leaves: an exit and the frame's length.
+#[inline(always)]
+fn ask(context: *mut xdp_md, short: u32) -> (u32, u32) {
+    let Some(packet) = packet() else { return (NOTHING, 0) };
+    let parsed = if short == ODD { xdp_early(context) } else { xdp_parse(context) };
+    let kernel = Kernel::new(XdpContext::new(context));
+    let exit = if parsed == GOES_ON { long(context, packet, &kernel) } else { parsed };
+    (exit, packet.frame_length)
+}
+
+/// The long way. Its parts are functions of their own, so that each has the stack for itself.
+#[inline(always)]
+fn long(context: *mut xdp_md, packet: &Packet, kernel: &Kernel<XdpContext>) -> u32 {
     let ruled = if kernel.config().has(flags::RULES) { xdp_rules(context) } else { GOES_ON };
     if ruled < GOES_ON {
         return ruled;
@@ -199,11 +222,17 @@ fn judge(context: *mut xdp_md, kernel: &Kernel<XdpContext>) -> u32 {
     if admitted < GOES_ON {
         return admitted;
     }
-    xdp_converse(context, admitted - GOES_ON, ruled - GOES_ON)
+    if stages::is_syn(packet) {
+        xdp_greet(context, admitted - GOES_ON, ruled - GOES_ON)
+    } else {
+        xdp_go_on(context, admitted - GOES_ON)
+    }
 }
 
 /// No [`exit`]; what is above it is the number of a service or of a [`Ruled`].
 const GOES_ON: u32 = 1 << 24;
+/// No [`exit`] either: the packet is yet to be parsed.
+const ODD: u32 = 1 << 25;
 
 /// What [`exit`] says if a map is not there, which can't be.
 const NOTHING: u32 = xdp_action::XDP_DROP << ACTION;
@@ -216,16 +245,27 @@ fn packet() -> Option<&'static mut Packet> {
     maps::PACKET.get_ptr_mut(0).map(|packet| unsafe { &mut *packet })
 }
 
+/// Parses the packet.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_parse(context: *mut xdp_md) -> u32 {
+    let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
+    match packet::parse_into(&XdpFrame(XdpContext::new(context)), packet) {
+        Break(reason) => exit(stages::fate(reason, &Kernel::new(XdpContext::new(context)))),
+        Continue(()) => GOES_ON,
+    }
+}
+
 /// Parses the packet, and looks at nothing else.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn xdp_early(context: *mut xdp_md) -> u32 {
+    let parsed = xdp_parse(context);
+    if parsed != GOES_ON {
+        return parsed;
+    }
     let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
     let kernel = Kernel::new(XdpContext::new(context));
-    let frame = XdpFrame(XdpContext::new(context));
-    if let Break(reason) = packet::parse_into(&frame, packet) {
-        return exit(stages::fate(reason, &kernel));
-    }
     match stages::early(packet, &kernel) {
         Break(reason) => exit(stages::fate(reason, &kernel)),
         Continue(()) => GOES_ON,
@@ -257,14 +297,24 @@ extern "C" fn xdp_admit(context: *mut xdp_md, ruled: u32) -> u32 {
     }
 }
 
-/// Asks sockets and keys.
+/// Asks sockets and keys about a SYN.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn xdp_converse(context: *mut xdp_md, service: u32, ruled: u32) -> u32 {
+extern "C" fn xdp_greet(context: *mut xdp_md, service: u32, ruled: u32) -> u32 {
     let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
     let kernel = Kernel::new(XdpContext::new(context));
     let mut frame = XdpFrame(XdpContext::new(context));
-    exit(stages::converse(&mut frame, packet, service, Ruled::from_number(ruled, &kernel), &kernel))
+    exit(stages::greet(&mut frame, packet, service, Ruled::from_number(ruled, &kernel), &kernel))
+}
+
+/// Asks sockets and keys about any other packet.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_go_on(context: *mut xdp_md, service: u32) -> u32 {
+    let Some(packet) = packet().filter(|_| !context.is_null()) else { return NOTHING };
+    let kernel = Kernel::new(XdpContext::new(context));
+    let mut frame = XdpFrame(XdpContext::new(context));
+    exit(stages::go_on(&mut frame, packet, service, &kernel))
 }
 
 /// Where an exit holds what XDP does; below is the reason.

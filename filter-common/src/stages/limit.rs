@@ -7,9 +7,9 @@ use crate::{
     arm::Arm,
     bucket::{self, WAYS},
     config::{Limit, MAX_SERVICES, Service, flags, syn_mode},
+    nh,
     packet::Packet,
     reason::Reason,
-    siphash::sip13,
     state::{State, Table, Total},
     word::Word,
 };
@@ -53,11 +53,7 @@ pub(super) fn charge<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> 
     if !found.is_some() && !more {
         return Continue(());
     }
-    let (limit, kind, reason) = if is_syn(packet) && service.per_source_syn.is_some() {
-        (service.per_source_syn, Kind::Syns, Reason::SourceSynRate)
-    } else {
-        (service.per_source, Kind::Packets, Reason::SourceRate)
-    };
+    let (limit, kind, reason) = share(packet, service);
     if !take(packet, state, kind, number, limit) {
         return Break(reason);
     }
@@ -66,6 +62,27 @@ pub(super) fn charge<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> 
     }
     over(state.limits(Part::Narrow, packet, number))?;
     over(state.limits(Part::Wide, packet, number))
+}
+
+/// What a packet is charged to its source as, and the reason if it is too many.
+#[inline(always)]
+const fn share(packet: &Packet, service: &Service) -> (Limit, Kind, Reason) {
+    if is_syn(packet) && service.per_source_syn.is_some() {
+        (service.per_source_syn, Kind::Syns, Reason::SourceSynRate)
+    } else {
+        (service.per_source, Kind::Packets, Reason::SourceRate)
+    }
+}
+
+/// As [`charge`] where nothing but sources of services has limits, in place.
+#[inline(always)]
+pub(super) fn of_source<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
+    let (limit, kind, reason) = share(packet, found.service);
+    if !found.is_some() || !limit.is_some() {
+        return Continue(());
+    }
+    let words = source_words(packet, kind, found.number, limit.is_slow());
+    if take_from(state, words, limit, state.now()) { Continue(()) } else { Break(reason) }
 }
 
 #[inline(always)]
@@ -223,7 +240,7 @@ pub(super) fn take<S: State>(packet: &Packet, state: &S, kind: Kind, service: u3
 #[inline(always)]
 pub fn take_from<S: State>(state: &S, words: [u64; 2], limit: Limit, now: u64) -> bool {
     let config = state.config();
-    let hash = sip13(config.seed, words);
+    let hash = nh::hash(config.seed, words);
     let (index, tag) =
         bucket::place_of_limit(hash, config.lines[Table::Sources as usize], words[1] >> SLOW != 0);
     match state.line(Table::Sources, index) {
@@ -267,7 +284,7 @@ fn take_of_prefix<S: State>(packet: &Packet, state: &S, limit: Limit) -> bool {
     }
     let config = state.config();
     let prefix = prefix_of(packet);
-    let hash = sip13(config.seed, [prefix]);
+    let hash = nh::hash(config.seed, [prefix, 0]);
     let (index, tag) = bucket::place(hash, config.lines[Table::Replies as usize]);
     match state.line(Table::Replies, index) {
         Some(line) => bucket::charge(&line.0[(tag >> 32) as usize & (WAYS - 1)].until, limit, state.now()),

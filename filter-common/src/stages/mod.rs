@@ -8,11 +8,12 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use crate::{
     config::flags,
     frame::Frame,
-    packet::{Packet, parse},
+    packet::{self, Family, Packet, Parsed, parse_into},
     reason::{Action, Reason},
     state::State,
 };
 
+pub mod calm;
 pub mod egress;
 mod fragment;
 mod gtsm;
@@ -69,12 +70,18 @@ pub fn decide<F: Frame, S: State>(frame: &mut F, state: &S) -> Reason {
 /// Where it is only observed the reason is what would have happened, and the frame is untouched.
 #[inline(always)]
 pub fn judge<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
-    let packet = match parse(frame) {
-        Break(reason) => return fate(reason, state),
-        Continue(packet) => packet,
-    };
-    if let Break(reason) = early(&packet, state) {
-        return fate(reason, state);
+    let mut packet = Packet::EMPTY;
+    match short(frame, &mut packet, state) {
+        Way::Ends(fate) => return fate,
+        Way::Odd => {
+            if let Break(reason) = parse_into(frame, &mut packet) {
+                return fate(reason, state);
+            }
+            if let Break(reason) = early(&packet, state) {
+                return fate(reason, state);
+            }
+        }
+        Way::Long => {}
     }
     let has_rules = state.config().has(flags::RULES);
     let ruled = if has_rules { rules::check(&packet, state) } else { Ruled::GoesOn };
@@ -85,6 +92,50 @@ pub fn judge<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
         Break(fate) => fate,
         Continue(service) => converse(frame, &packet, service, ruled, state),
     }
+}
+
+/// Where [`short`] leads.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    /// The packet's fate.
+    Ends(Fate),
+    /// It has passed [`early`]; [`admit`] is next.
+    Long,
+    /// It is yet to be parsed.
+    Odd,
+}
+
+/// The short way of a plain packet: parsed, looked at [`early`], and in calm let through.
+///
+/// Both families have code of their own, so that an IPv4 address is a word in a register. What is sent to a group of hosts
+/// takes the other way.
+#[inline(always)]
+pub fn short<F: Frame, S: State>(frame: &F, packet: &mut Packet, state: &S) -> Way {
+    let mut cursor = frame.cursor();
+    let family = match packet::link(frame, &mut cursor, packet) {
+        Break(reason) => return Way::Ends(fate(reason, state)),
+        Continue(family) => family,
+    };
+    if packet.to_group {
+        return Way::Odd;
+    }
+    match family {
+        Family::V4 => plain(packet::plain_v4(frame, &mut cursor, packet), packet, state),
+        Family::V6 => plain(packet::plain_v6(frame, &mut cursor, packet), packet, state),
+    }
+}
+
+#[inline(always)]
+fn plain<S: State>(parsed: Parsed<bool>, packet: &Packet, state: &S) -> Way {
+    match parsed {
+        Break(reason) => return Way::Ends(fate(reason, state)),
+        Continue(false) => return Way::Odd,
+        Continue(true) => {}
+    }
+    if let Break(reason) = early(packet, state) {
+        return Way::Ends(fate(reason, state));
+    }
+    calm::check(packet, state).map_or(Way::Long, Way::Ends)
 }
 
 /// The fate of a packet that is no service's.
@@ -158,7 +209,30 @@ fn admission<F: Frame, S: State>(frame: &F, packet: &Packet, service: Found<'_>,
 
 /// TCP's handshakes and connections, for a packet that [`admit`] let through to that service.
 #[inline(always)]
-pub fn converse<F: Frame, S: State>(
+fn converse<F: Frame, S: State>(
+    frame: &mut F,
+    packet: &Packet,
+    service: u32,
+    ruled: Ruled,
+    state: &S,
+) -> Fate {
+    if is_syn(packet) {
+        greet(frame, packet, service, ruled, state)
+    } else {
+        go_on(frame, packet, service, state)
+    }
+}
+
+/// Whether [`greet`] is for it, and else [`go_on`].
+#[must_use]
+#[inline(always)]
+pub const fn is_syn(packet: &Packet) -> bool {
+    packet.is_tcp() && packet.tcp.is_syn()
+}
+
+/// The fate of a SYN.
+#[inline(always)]
+pub fn greet<F: Frame, S: State>(
     frame: &mut F,
     packet: &Packet,
     service: u32,
@@ -166,23 +240,23 @@ pub fn converse<F: Frame, S: State>(
     state: &S,
 ) -> Fate {
     let service = service::numbered(service, state);
-    let reason = match conversation(frame, packet, service, ruled == Ruled::Challenge, state) {
-        Break(reason) => reason,
-        Continue(()) => Reason::Pass,
-    };
-    fate_of(reason, service, state)
+    fate_of(end(syn::check(frame, packet, service, ruled == Ruled::Challenge, state)), service, state)
 }
 
+/// The fate of anything else.
 #[inline(always)]
-fn conversation<F: Frame, S: State>(
-    frame: &mut F,
-    packet: &Packet,
-    service: Found<'_>,
-    challenged: bool,
-    state: &S,
-) -> Verdict {
-    syn::check(frame, packet, service, challenged, state)?;
-    segment::check(frame, packet, service, state)
+pub fn go_on<F: Frame, S: State>(frame: &mut F, packet: &Packet, service: u32, state: &S) -> Fate {
+    let service = service::numbered(service, state);
+    fate_of(end(segment::check(frame, packet, service, state)), service, state)
+}
+
+/// Nothing objected.
+#[inline(always)]
+const fn end(verdict: Verdict) -> Reason {
+    match verdict {
+        Break(reason) => reason,
+        Continue(()) => Reason::Pass,
+    }
 }
 
 #[cfg(test)]

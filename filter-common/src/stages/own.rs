@@ -25,20 +25,37 @@ pub(super) fn check<S: State>(packet: &Packet, state: &S) -> Verdict {
     Continue(())
 }
 
+/// Whether [`check`] has to look closer (or, for a reverse path, at every packet).
+#[inline(always)]
+pub(super) fn may_object<S: State>(packet: &Packet, state: &S) -> bool {
+    let config = state.config();
+    if config.has(flags::OWN_SOURCES) && (config.own_len != 0 || may_be_own(packet, state)) {
+        return true;
+    }
+    config.has(flags::DIRECTED_BROADCAST) && may_be_broadcast(packet, state)
+}
+
+#[inline(always)]
+fn may_be_own<S: State>(packet: &Packet, state: &S) -> bool {
+    state.hints().is_some_and(|hints| hints.may_be_own(&packet.source))
+}
+
+#[inline(always)]
+fn may_be_broadcast<S: State>(packet: &Packet, state: &S) -> bool {
+    !packet.is_v6 && state.hints().is_some_and(|hints| hints.may_be_broadcast(&packet.destination))
+}
+
 #[inline(always)]
 fn is_own<S: State>(packet: &Packet, state: &S) -> bool {
     let config = state.config();
     lists(&config.own, config.own_len, &packet.source)
-        || (state.hints().is_some_and(|hints| hints.may_be_own(&packet.source))
-            && state.is_local(&packet.source))
+        || (may_be_own(packet, state) && state.is_local(&packet.source))
 }
 
 /// RFC 2644: a router must not forward these by default, so what arrives is an attack or a neighbour's.
 #[inline(always)]
 fn is_directed_broadcast<S: State>(packet: &Packet, state: &S) -> bool {
-    !packet.is_v6
-        && state.hints().is_some_and(|hints| hints.may_be_broadcast(&packet.destination))
-        && state.is_broadcast(&packet.destination)
+    may_be_broadcast(packet, state) && state.is_broadcast(&packet.destination)
 }
 
 /// Unicast reverse path (RFC 3704): loose wants a route to the source, strict wants it to leave where the packet came in.

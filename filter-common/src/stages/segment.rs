@@ -89,6 +89,21 @@ pub(super) fn check<F: Frame, S: State>(
     Break(reason)
 }
 
+/// Whether [`check`] would do no more with a segment that opens nothing than charge it; it is then counted for the sample.
+/// There are no rules.
+#[inline(always)]
+pub(super) fn is_calm<S: State>(found: Found<'_>, state: &S) -> bool {
+    let config = state.config();
+    if !found.is_some() && !config.has(flags::CHECK_STATE_OF_HOST) {
+        return true;
+    }
+    let Some(arm) = state.arm(found.number) else { return false };
+    if config.protected_len != 0 || answers(found, arm, state) {
+        return false;
+    }
+    !config.has(flags::CHECK_STATE) || (!arm.state.is_on(0, || state.now()) && state.is_unsampled())
+}
+
 /// How segments of a service are looked at, at this moment.
 struct View<'a> {
     arm: &'a Arm,

@@ -28,6 +28,14 @@ pub(super) fn check<F: Frame, S: State>(frame: &F, packet: &Packet, found: Found
     unserved(packet, state)
 }
 
+/// Whether [`check`] lets the datagram go on without a look at any table.
+#[inline(always)]
+pub(super) fn is_plain<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> bool {
+    let config = state.config();
+    let may_reflect = config.has(flags::REFLECTION) && is_reflector(packet.ports.source, state);
+    packet.to_group || (!may_reflect && (found.is_some() || !config.closed_ports.is_some()))
+}
+
 #[inline(always)]
 fn is_reflector<S: State>(port: u16, state: &S) -> bool {
     state.ports().reflectors.get(index(port >> 6)).is_some_and(|word| word >> (port & 63) & 1 != 0)

@@ -249,8 +249,14 @@ fn seed(pins: &Pins) -> Result<[u64; 2]> {
     map.get(&0, 0).context(SEED)
 }
 
+/// Neither half is 0: NH multiplies with them.
 fn random_word() -> Result<u64> {
-    getrandom::u64().context("the kernel's random source")
+    loop {
+        let word = getrandom::u64().context("the kernel's random source")?;
+        if word as u32 != 0 && word >> 32 != 0 {
+            return Ok(word);
+        }
+    }
 }
 
 /// Fills the new management list, which all interfaces share; running programs keep the old one.

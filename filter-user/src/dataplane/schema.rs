@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Maps that outlive programs.
-pub(super) const STATE: [&str; 21] = [
+pub(super) const STATE: [&str; 20] = [
     name::COUNTERS,
     name::HANDOVERS,
     name::SOURCES,
@@ -31,9 +31,8 @@ pub(super) const STATE: [&str; 21] = [
     name::FLOWS,
     name::HINTS,
     name::ARMS,
-    name::SAMPLED,
+    name::CPU,
     name::TOTAL,
-    name::GRANT,
     name::KEYS,
     name::STEP_DOWN,
     name::LOCAL,

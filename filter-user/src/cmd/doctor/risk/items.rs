@@ -13,8 +13,8 @@ use crate::{
     config::{
         Mode,
         schema::{
-            Action, Broadcast, Echo, Egress, Fragments, Interface, OwnSources, PassOrDrop, Reflection, ReversePath, Rule,
-            Service, Strays, SynMode,
+            Action, Broadcast, Echo, Egress, Fragments, Interface, OwnSources, PassOrDrop, Reflection,
+            ReversePath, Rule, Service, Strays, SynMode,
         },
         value::Protocol,
     },
@@ -384,9 +384,7 @@ pub(super) const ITEMS: &[Item] = &[
         "allow_broad",
         "Their sources pass every check but the parser's, and can be forged.",
         "narrower prefixes in lists.allow",
-        |v| {
-            each("lists.allow holds", v.settings.lists.allow.iter().map(|p| *p.as_ref()).filter(is_broad))
-        },
+        |v| each("lists.allow holds", v.settings.lists.allow.iter().map(|p| *p.as_ref()).filter(is_broad)),
     ),
     item(
         Medium,

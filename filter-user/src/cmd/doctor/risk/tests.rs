@@ -136,7 +136,10 @@ fn each_knob_that_is_left_open_is_told() {
     }
     let bare = "schema = 1\n[[interface]]\nname = \"eth0\"\n";
     let open = ids(bare, &host(), &facts());
-    assert_eq!(open, ["observe", "no_management", "no_service", "protocols_unlimited", "egress_monitor", "host_unlimited"]);
+    assert_eq!(
+        open,
+        ["observe", "no_management", "no_service", "protocols_unlimited", "egress_monitor", "host_unlimited"]
+    );
 }
 
 #[test]
