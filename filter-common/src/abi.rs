@@ -112,6 +112,8 @@ pub struct Cpu {
     pub segments: u64,
     /// Answers taken from `TOTAL` and not yet spent.
     pub grant: u64,
+    /// Where a `bpf_sock_tuple` is put together: programs have little stack.
+    pub tuple: [u64; 5],
 }
 
 /// Which way packets went that are counted, and whether their fates were carried out.

@@ -39,7 +39,7 @@ fn answers(slot: &Slot, now: u64, packet: &Packet) -> bool {
     now < slot.accept_until && mac(slot, packet) as u32 == packet.tcp.sequence
 }
 
-/// Over the tuple, all that SYN and RST have in common. Cookies use this key with a clear top bit in the last word.
+/// Over the tuple, all that SYN and RST have in common. Cookies use this key for longer messages.
 #[inline(always)]
 fn mac(slot: &Slot, packet: &Packet) -> u64 {
     tuple_hash(slot.mac, packet, 1 << 31)

@@ -1,13 +1,11 @@
 //! SYN cookies: a connection's half-open state, kept by the client.
 //!
 //! ```text
-//! ISN    MAC 27 bits | epoch 2 | MSS index 3            (low 5 bits masked)
-//! TSval  MAC 26 bits | ECN 1 | SACK 1 | window scale 4  (low 6 bits masked; only if the SYN had timestamps)
+//! ISN    MAC 28 bits | epoch 1 | MSS index 3
+//! TSval  MAC 26 bits | ECN 1 | SACK 1 | window scale 4  (only if the SYN had timestamps)
 //! ```
-//! Clients with timestamps carry a 53-bit MAC, others 27 bits. Two keyed hashes make it:
-//! `inner = SipHash-2-4(mask key, tuple, client ISN)` masks the clear bits, so that an attacker can't choose
-//! them, and `SipHash-2-4(mac key, inner, epoch, MSS index, options, family)` is the MAC.
-//! Our own window scale is in the MAC, too.
+//! Clients with timestamps carry a 54-bit MAC, others 28 bits. It is SipHash-2-4 over the tuple, the client's ISN and all that the
+//! clear bits say; one bit tells the only two epochs apart that are accepted. Our own window scale is in the MAC, too.
 //! A window scale of 15 stands for "none" (RFC 7323 allows 0 to 14).
 
 use crate::{
@@ -23,7 +21,7 @@ pub const MSS_V4: [u16; 8] = [536, 1200, 1300, 1360, 1400, 1440, 1460, 8960];
 /// MSS values that a cookie can carry for IPv6: 1220 is a 1280-byte MTU's.
 pub const MSS_V6: [u16; 8] = [1220, 1280, 1340, 1360, 1380, 1400, 1440, 8940];
 
-/// Key slots; an epoch's two bits in the cookie name its slot.
+/// Key slots, by the low bits of the epoch.
 pub const SLOTS: usize = 4;
 
 /// The secrets of one epoch. All zero is a slot that accepts and issues nothing.
@@ -32,8 +30,6 @@ pub const SLOTS: usize = 4;
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Slot {
-    /// Masks the clear bits; equal for epochs of the same master.
-    pub mask: Key,
     /// Makes the MAC.
     pub mac: Key,
     /// Issues cookies until then, `CLOCK_MONOTONIC` nanoseconds.
@@ -88,8 +84,10 @@ pub struct Memory {
 /// A window scale that says "option absent".
 pub const NO_SCALE: u8 = 15;
 
-const ISN_CLEAR: u32 = 0x1f;
+const ISN_CLEAR: u32 = 0xf;
 const TS_CLEAR: u32 = 0x3f;
+/// Which of two epochs.
+const PARITY: u32 = 8;
 
 impl Memory {
     /// What the SYN's options leave in a cookie.
@@ -149,13 +147,10 @@ pub struct Cookie {
 #[must_use]
 #[inline(always)]
 pub fn encode(keys: &Keys, packet: &Packet, client_isn: u32, own_scale: u8, memory: &Memory) -> Cookie {
-    let epoch = keys.current & 3;
-    let slot = keys.slot(epoch);
-    let inner = tuple_hash(slot.mask, packet, client_isn);
-    let mac = mac(slot.mac, inner, epoch as u32 | (own_scale as u32) << 3, memory, packet.is_v6);
-    let isn =
-        (mac as u32) << 5 | ((epoch as u32) << 3 | memory.mss_index as u32) ^ (inner as u32 & ISN_CLEAR);
-    let tsval = ((mac >> 32) as u32) << 6 | memory.option_bits() ^ ((inner >> 32) as u32 & TS_CLEAR);
+    let epoch = keys.current as u32 & 3;
+    let mac = mac(keys.slot(keys.current).mac, packet, client_isn, epoch, own_scale, memory);
+    let isn = (mac as u32) << 4 | (epoch & 1) << 3 | memory.mss_index as u32;
+    let tsval = ((mac >> 32) as u32) << 6 | memory.option_bits();
     Cookie { isn, tsval: if memory.timestamps { tsval } else { 0 } }
 }
 
@@ -174,70 +169,37 @@ pub fn decode(
     cookie: Cookie,
     timestamps: bool,
 ) -> Option<Memory> {
-    let attempt = Attempt { now, own_scale, cookie, timestamps, is_v6: packet.is_v6 };
     let current = keys.current;
-    let newest = keys.slot(current);
-    let hash = tuple_hash(newest.mask, packet, client_isn);
-    let memory = attempt.check(newest, current, hash);
-    if memory.is_some() {
-        return memory;
+    let is_current = cookie.isn & PARITY == (current as u32 & 1) << 3;
+    let epoch = if is_current { current } else { current.wrapping_sub(1) };
+    let slot = keys.slot(epoch);
+    if now >= slot.accept_until {
+        return None;
     }
-    let epoch = current.wrapping_sub(1);
-    let previous = keys.slot(epoch);
-    let same_master = previous.mask == newest.mask;
-    let hash = if same_master { hash } else { tuple_hash(previous.mask, packet, client_isn) };
-    attempt.check(previous, epoch, hash)
+    let memory = remember(cookie, timestamps);
+    let mac = mac(slot.mac, packet, client_isn, epoch as u32 & 3, own_scale, &memory);
+    let isn_holds = (mac as u32) << 4 == cookie.isn & !ISN_CLEAR;
+    let ts_holds = !timestamps || ((mac >> 32) as u32) << 6 == cookie.tsval & !TS_CLEAR;
+    (isn_holds && ts_holds).then_some(memory)
 }
 
-/// An ACK that may carry a cookie.
-struct Attempt {
-    now: u64,
-    own_scale: u8,
-    cookie: Cookie,
-    timestamps: bool,
-    is_v6: bool,
-}
-
-impl Attempt {
-    /// What the cookie remembers if it was made in `epoch` with `slot`; the epoch's two bits are looked at first,
-    /// so that of two slots with one master only one costs a MAC.
-    #[inline(always)]
-    fn check(&self, slot: &Slot, epoch: u64, inner: u64) -> Option<Memory> {
-        let epoch = epoch as u32 & 3;
-        if clear_isn(self.cookie, inner) >> 3 != epoch || self.now >= slot.accept_until {
-            return None;
-        }
-        let memory = remember(self.cookie, inner, self.timestamps);
-        let mac = mac(slot.mac, inner, epoch | (self.own_scale as u32) << 3, &memory, self.is_v6);
-        let isn_holds = (mac as u32) << 5 == self.cookie.isn & !ISN_CLEAR;
-        let ts_holds = !self.timestamps || ((mac >> 32) as u32) << 6 == self.cookie.tsval & !TS_CLEAR;
-        (isn_holds && ts_holds).then_some(memory)
-    }
-}
-
+/// What the clear bits say.
 #[inline(always)]
-const fn clear_isn(cookie: Cookie, inner: u64) -> u32 {
-    (cookie.isn ^ inner as u32) & ISN_CLEAR
-}
-
-#[inline(always)]
-const fn remember(cookie: Cookie, inner: u64, timestamps: bool) -> Memory {
-    let mss_index = (clear_isn(cookie, inner) & 7) as u8;
+const fn remember(cookie: Cookie, timestamps: bool) -> Memory {
+    let mss_index = (cookie.isn & 7) as u8;
     if !timestamps {
         return Memory { mss_index, scale: NO_SCALE, sack: false, ecn: false, timestamps };
     }
-    let bits = (cookie.tsval ^ (inner >> 32) as u32) & TS_CLEAR;
+    let bits = cookie.tsval & TS_CLEAR;
     Memory { mss_index, scale: (bits & 15) as u8, sack: bits & 16 != 0, ecn: bits & 32 != 0, timestamps }
 }
 
-/// SipHash-2-4 of the tuple and 32 bits more.
+/// SipHash-2-4 of the tuple and 32 bits more: what a challenge is. A cookie's message is a word longer.
 #[inline(always)]
 pub(crate) fn tuple_hash(key: Key, packet: &Packet, more: u32) -> u64 {
-    let Transport { source, destination } = packet.ports;
-    let last = source as u64 | (destination as u64) << 16 | (more as u64) << 32;
+    let last = last_word(packet, more);
     if packet.is_v6 {
-        let [s0, s1] = packet.source.words();
-        let [d0, d1] = packet.destination.words();
+        let [[s0, s1], [d0, d1]] = [packet.source.words(), packet.destination.words()];
         sip24(key, [s0, s1, d0, d1, last])
     } else {
         sip24(key, [packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32, last])
@@ -245,18 +207,31 @@ pub(crate) fn tuple_hash(key: Key, packet: &Packet, more: u32) -> u64 {
 }
 
 #[inline(always)]
-fn mac(key: Key, inner: u64, epoch_and_scale: u32, memory: &Memory, is_v6: bool) -> u64 {
-    let meaning = epoch_and_scale
+const fn last_word(packet: &Packet, more: u32) -> u64 {
+    let Transport { source, destination } = packet.ports;
+    source as u64 | (destination as u64) << 16 | (more as u64) << 32
+}
+
+#[inline(always)]
+fn mac(key: Key, packet: &Packet, client_isn: u32, epoch: u32, own_scale: u8, memory: &Memory) -> u64 {
+    let meaning = epoch
+        | (own_scale as u32) << 3
         | (memory.mss_index as u32) << 8
         | memory.option_bits() << 16
         | (memory.timestamps as u32) << 24
-        | (is_v6 as u32) << 25;
-    sip24(key, [inner, meaning as u64])
+        | (packet.is_v6 as u32) << 25;
+    let (last, meaning) = (last_word(packet, client_isn), meaning as u64);
+    if packet.is_v6 {
+        let [[s0, s1], [d0, d1]] = [packet.source.words(), packet.destination.words()];
+        sip24(key, [s0, s1, d0, d1, last, meaning])
+    } else {
+        sip24(key, [packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32, last, meaning])
+    }
 }
 
 const _: () = {
-    assert!(size_of::<Slot>() == 48);
-    assert!(size_of::<Keys>() == 16 + SLOTS * 48);
+    assert!(size_of::<Slot>() == 32);
+    assert!(size_of::<Keys>() == 16 + SLOTS * 32);
 };
 
 #[cfg(test)]

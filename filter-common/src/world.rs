@@ -153,12 +153,8 @@ impl World {
         self.listeners.insert(port, Socket::Listener);
         self.local.insert(local.0);
         let now = self.clock.get();
-        let slot = Slot {
-            mask: [3, 4],
-            mac: [5, 6],
-            issue_until: now + 64_000_000_000,
-            accept_until: now + 128_000_000_000,
-        };
+        let slot =
+            Slot { mac: [5, 6], issue_until: now + 64_000_000_000, accept_until: now + 128_000_000_000 };
         self.keys.slots[0] = slot;
     }
 

@@ -203,7 +203,7 @@ impl<C: Bounds> State for Kernel<C> {
 
     #[inline(always)]
     fn is_local(&self, address: &Address) -> bool {
-        local(address, LOCAL_ADDRESS)
+        maps::HINTS.get(0).is_some_and(|hints| hints.is_known(address)) || local(address, LOCAL_ADDRESS)
     }
 
     #[inline(always)]
@@ -471,20 +471,26 @@ fn take_in_batches(total: &Word, limit: Limit, now: u64) -> bool {
     true
 }
 
-/// A `bpf_sock_tuple` of a packet from `source` to the destination of `packet`, and its size.
+/// Writes the `bpf_sock_tuple` of a packet from `source` to the destination of `packet`; it and its size.
 ///
 /// u64 words: the verifier may refuse 8-byte stores to a 4-aligned `bpf_sock_tuple`.
 #[inline(always)]
-fn tuple(packet: &Packet, source: &Address, ports: Transport) -> ([u64; 5], u32) {
+fn tuple(packet: &Packet, source: &Address, ports: Transport) -> Option<(*mut bpf_sock_tuple, u32)> {
+    let cpu = maps::CPU.get_ptr_mut(0)?;
     let ports = ports.source.to_be() as u64 | (ports.destination.to_be() as u64) << 16;
-    if packet.is_v6 {
+    // SAFETY: this CPU's own slot; XDP and tc ingress, which look sockets up, don't interrupt each other.
+    let tuple = unsafe { &mut (*cpu).tuple };
+    let size = if packet.is_v6 {
         let [s0, s1] = source.words();
         let [d0, d1] = packet.destination.words();
-        ([s0, s1, d0, d1, ports], 36)
+        *tuple = [s0, s1, d0, d1, ports];
+        36
     } else {
-        let pair = source.v4() as u64 | (packet.destination.v4() as u64) << 32;
-        ([pair, ports, 0, 0, 0], 12)
-    }
+        tuple[0] = source.v4() as u64 | (packet.destination.v4() as u64) << 32;
+        tuple[1] = ports;
+        12
+    };
+    Some((tuple.as_mut_ptr().cast(), size))
 }
 
 /// A socket that the kernel has lent us until it is dropped.
@@ -499,34 +505,20 @@ impl Held {
     /// The socket of a TCP packet, as the stack would find it (`bpf_skc_lookup_tcp`).
     #[inline(always)]
     pub(crate) fn find<C: EbpfContext>(context: &C, packet: &Packet) -> Option<Self> {
-        let (tuple, size) = tuple(packet, &packet.source, packet.ports);
+        let (tuple, size) = tuple(packet, &packet.source, packet.ports)?;
         // SAFETY: the tuple outlives the call and has at least `size` bytes.
-        let socket = unsafe {
-            bpf_skc_lookup_tcp(
-                context.as_ptr(),
-                (&raw const tuple).cast::<bpf_sock_tuple>().cast_mut(),
-                size,
-                BPF_F_CURRENT_NETNS as u64,
-                0,
-            )
-        };
+        let socket =
+            unsafe { bpf_skc_lookup_tcp(context.as_ptr(), tuple, size, BPF_F_CURRENT_NETNS as u64, 0) };
         Self::of(socket)
     }
 
     /// The socket of a UDP packet, as the stack would find it (`bpf_sk_lookup_udp`).
     #[inline(always)]
     fn find_udp<C: EbpfContext>(context: &C, packet: &Packet) -> Option<Self> {
-        let (tuple, size) = tuple(packet, &packet.source, packet.ports);
+        let (tuple, size) = tuple(packet, &packet.source, packet.ports)?;
         // SAFETY: as above.
-        let socket = unsafe {
-            bpf_sk_lookup_udp(
-                context.as_ptr(),
-                (&raw const tuple).cast::<bpf_sock_tuple>().cast_mut(),
-                size,
-                BPF_F_CURRENT_NETNS as u64,
-                0,
-            )
-        };
+        let socket =
+            unsafe { bpf_sk_lookup_udp(context.as_ptr(), tuple, size, BPF_F_CURRENT_NETNS as u64, 0) };
         Self::of(socket)
     }
 
@@ -534,8 +526,7 @@ impl Held {
     #[inline(always)]
     fn find_quoted<C: EbpfContext>(context: &C, packet: &Packet, quote: &Quote) -> Option<Self> {
         let ports = Transport { source: quote.remote_port, destination: quote.local_port };
-        let (tuple, size) = tuple(packet, &quote.remote, ports);
-        let tuple = (&raw const tuple).cast::<bpf_sock_tuple>().cast_mut();
+        let (tuple, size) = tuple(packet, &quote.remote, ports)?;
         // SAFETY: as above.
         let socket = unsafe {
             if quote.protocol == protocol::TCP {

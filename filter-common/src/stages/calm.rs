@@ -31,13 +31,14 @@ pub fn check<S: State>(packet: &Packet, state: &S) -> Option<Fate> {
     if gtsm::applies(found) {
         return None;
     }
-    let asks_nothing = if packet.is_tcp() {
-        is_new || segment::is_calm(found, state)
-    } else {
-        packet.is_udp() && udp::is_plain(packet, found, state)
-    };
-    if !asks_nothing {
+    if packet.is_tcp() {
+        if !is_new && !segment::is_calm(found, state) {
+            return None;
+        }
+    } else if !packet.is_udp() {
         return None;
+    } else if let Break(reason) = udp::at_once(packet, found, state)? {
+        return Some(fate_of(reason, found, state));
     }
     let reason = match limit::of_source(packet, found, state) {
         Break(reason) => reason,

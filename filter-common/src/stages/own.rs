@@ -5,7 +5,7 @@ use core::ops::ControlFlow::{Break, Continue};
 use super::Verdict;
 use crate::{
     config::{flags, lists},
-    packet::Packet,
+    packet::{Address, Packet},
     reason::Reason,
     state::{Route, State},
 };
@@ -48,8 +48,13 @@ fn may_be_broadcast<S: State>(packet: &Packet, state: &S) -> bool {
 #[inline(always)]
 fn is_own<S: State>(packet: &Packet, state: &S) -> bool {
     let config = state.config();
-    lists(&config.own, config.own_len, &packet.source)
-        || (may_be_own(packet, state) && state.is_local(&packet.source))
+    lists(&config.own, config.own_len, &packet.source) || is_address(&packet.source, state)
+}
+
+/// Whether it is an address of this host, for addresses that mostly are not.
+#[inline(always)]
+pub(super) fn is_address<S: State>(address: &Address, state: &S) -> bool {
+    state.hints().is_some_and(|hints| hints.may_be_own(address)) && state.is_local(address)
 }
 
 /// RFC 2644: a router must not forward these by default, so what arrives is an attack or a neighbour's.

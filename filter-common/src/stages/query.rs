@@ -16,8 +16,19 @@ use crate::{
 pub(super) fn note<S: State>(packet: &Packet, state: &S) {
     if (packet.is_udp() && !serves(packet.ports.source, state)) || packet.is_echo() {
         let hash = hash(packet, Way::Out, state);
-        state.mark(Table::Queries, hash, state.now() + state.config().reply_window);
+        let until = state.now() + state.config().reply_window;
+        state.mark(Table::Queries, hash, until);
+        if let Some(hints) = state.hints() {
+            hints.await_from(packet.ports.destination, until);
+        }
     }
+}
+
+/// Whether anything was sent to that port a moment ago: most reflectors' ports nobody here has asked.
+#[inline(always)]
+pub(super) fn awaits_from<S: State>(port: u16, state: &S) -> bool {
+    state.config().has(flags::REPLIES)
+        && state.hints().is_some_and(|hints| hints.awaits_from(port, || state.now()))
 }
 
 #[inline(always)]

@@ -5,7 +5,7 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use super::{Verdict, limit, proven, service::Found};
+use super::{Verdict, limit, own, proven, service::Found};
 use crate::{
     abi::StepDown,
     arm::{self, Arm},
@@ -106,7 +106,7 @@ fn rung<'a, S: State>(
         return Break(Reason::NotLocal);
     }
     // An answer to ourselves would come back as a SYN-ACK for no connection.
-    if state.is_local(&packet.source) {
+    if own::is_address(&packet.source, state) {
         return Break(Reason::OwnSource);
     }
     match state.keys() {
@@ -178,7 +178,7 @@ fn listening<S: State>(packet: &Packet, state: &S) -> Verdict {
         return Break(Reason::SteppedDown);
     }
     // An answer to ourselves would come back as a SYN-ACK for no connection.
-    if state.is_local(&packet.source) { Break(Reason::OwnSource) } else { Continue(()) }
+    if own::is_address(&packet.source, state) { Break(Reason::OwnSource) } else { Continue(()) }
 }
 
 /// What stands against cookies although somebody listens.

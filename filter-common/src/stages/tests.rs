@@ -127,7 +127,7 @@ fn tc_decodes_a_cookie_once() {
     let syn = Tcp::syn(CLIENT, SERVER).options(&linux_options());
     let (_, reply) = fate(&world, syn.bytes());
     let frame = Bytes::from(ack(&syn, &reply.bytes).bytes());
-    let Continue(packet) = crate::packet::parse(&frame) else { panic!("well-formed") };
+    let Continue(packet) = packet::parse(&frame) else { panic!("well-formed") };
     let attrs = segment::decode(&frame, &packet, &world).expect("a valid cookie");
     assert_eq!(attrs.mss, 1460);
     assert_eq!(segment::decode(&frame, &packet, &world), None, "data in the same poll");

@@ -28,12 +28,18 @@ pub(super) fn check<F: Frame, S: State>(frame: &F, packet: &Packet, found: Found
     unserved(packet, state)
 }
 
-/// Whether [`check`] lets the datagram go on without a look at any table.
+/// What [`check`] says where no table has to be asked; `None` where one has.
 #[inline(always)]
-pub(super) fn is_plain<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> bool {
+pub(super) fn at_once<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> Option<Verdict> {
     let config = state.config();
-    let may_reflect = config.has(flags::REFLECTION) && is_reflector(packet.ports.source, state);
-    packet.to_group || (!may_reflect && (found.is_some() || !config.closed_ports.is_some()))
+    if packet.to_group {
+        return Some(Continue(()));
+    }
+    if config.has(flags::REFLECTION) && is_reflector(packet.ports.source, state) {
+        let nobody_asked = !found.is_some() && !query::awaits_from(packet.ports.source, state);
+        return nobody_asked.then_some(Break(Reason::UdpReflection));
+    }
+    (found.is_some() || !config.closed_ports.is_some()).then_some(Continue(()))
 }
 
 #[inline(always)]

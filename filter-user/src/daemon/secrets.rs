@@ -153,8 +153,8 @@ impl Secrets {
 
     fn begin(&self, epoch: u64, clock: Clock) {
         let timeline = self.keys.timeline();
-        let (mask, mac) = (self.master.mask_key(), self.master.epoch_key(epoch));
-        rotation::begin(&self.keys, &timeline, epoch, [&mask, &mac], clock.monotonic, self.settings.policy());
+        let mac = self.master.epoch_key(epoch);
+        rotation::begin(&self.keys, &timeline, epoch, &mac, clock.monotonic, self.settings.policy());
     }
 }
 

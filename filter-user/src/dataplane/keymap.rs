@@ -18,7 +18,6 @@ const FIRST_SLOT: usize = std::mem::offset_of!(Keys, slots) / 8;
 const SLOT_WORDS: usize = size_of::<Slot>() / 8;
 const ISSUE: usize = std::mem::offset_of!(Slot, issue_until) / 8;
 const ACCEPT: usize = std::mem::offset_of!(Slot, accept_until) / 8;
-const MASK: usize = std::mem::offset_of!(Slot, mask) / 8;
 const MAC: usize = std::mem::offset_of!(Slot, mac) / 8;
 
 /// Words of the map's one value.
@@ -107,9 +106,8 @@ impl KeyMap {
     /// written is closed.
     pub fn set_slot(&self, epoch: u64, slot: &Slot) {
         self.close(epoch);
-        for (offset, key) in [(MASK, slot.mask), (MAC, slot.mac)] {
-            self.word(epoch, offset).store(key[0], Relaxed);
-            self.word(epoch, offset + 1).store(key[1], Relaxed);
+        for (offset, word) in (MAC..).zip(slot.mac) {
+            self.word(epoch, offset).store(word, Relaxed);
         }
         fence(Release);
         self.word(epoch, ACCEPT).store(slot.accept_until, Relaxed);
@@ -120,7 +118,7 @@ impl KeyMap {
     /// Closes the slot of `epoch` and erases its keys.
     pub fn erase(&self, epoch: u64) {
         self.close(epoch);
-        for offset in (MASK..MASK + 2).chain(MAC..MAC + 2) {
+        for offset in MAC..MAC + 2 {
             self.word(epoch, offset).store(0, Relaxed);
         }
         fence(Release);
@@ -161,7 +159,7 @@ mod tests {
     #[test]
     fn words_lie_where_the_struct_says() {
         let keys = KeyMap::in_memory();
-        let slot = Slot { mask: [1, 2], mac: [3, 4], issue_until: 5, accept_until: 6 };
+        let slot = Slot { mac: [3, 4], issue_until: 5, accept_until: 6 };
         keys.set_slot(7, &slot);
         keys.set_current(7);
         keys.set_grace_until(8);
@@ -173,7 +171,7 @@ mod tests {
         let words: Vec<u64> = keys.words().iter().map(|word| word.load(Relaxed)).collect();
         let mut fields = vec![expected.current, expected.grace_until];
         for slot in expected.slots {
-            fields.extend(slot.mask.iter().chain(&slot.mac).chain([&slot.issue_until, &slot.accept_until]));
+            fields.extend(slot.mac.iter().chain([&slot.issue_until, &slot.accept_until]));
         }
         assert_eq!(words, fields);
         keys.erase(7);

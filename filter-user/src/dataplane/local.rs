@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr},
     path::Path,
-    sync::atomic::Ordering::Relaxed,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use anyhow::{Context as _, Result};
@@ -35,10 +35,14 @@ impl Local {
     /// Makes the maps hold exactly these; those that stay are never absent meanwhile.
     pub(super) fn set(&mut self, addresses: &[IpAddr], broadcasts: &[Ipv4Addr]) -> Result<()> {
         let wanted = wanted(addresses, broadcasts);
-        let bits = bits(&wanted);
-        let words = || self.hints.words().iter().zip(&bits);
-        // Bits without an address cost a look-up; addresses without their bit would be missed.
-        words().for_each(|(word, bits)| word.store(word.load(Relaxed) | bits, Relaxed));
+        let new = words(&wanted);
+        let words = || self.hints.words().iter().zip(&new);
+        // Bits without an address cost a look-up; addresses without their bit would be missed. What is known for certain is so
+        // only once it has its entry.
+        let bits = words().take(hints::BITS);
+        bits.for_each(|(word, bits)| word.store(word.load(Relaxed) | bits, Relaxed));
+        let stays = |(word, new): &(&AtomicU64, &u64)| word.load(Relaxed) == **new;
+        words().skip(hints::BITS).filter(|pair| !stays(pair)).for_each(|(word, _)| word.store(0, Relaxed));
         let held: HashMap<_, _> = self.addresses.iter().collect::<Result<_, _>>().context("LOCAL")?;
         // Removing first makes room in a full map.
         for key in held.keys().filter(|key| !wanted.contains_key(*key)) {
@@ -47,7 +51,7 @@ impl Local {
         for (key, value) in wanted.iter().filter(|(key, value)| held.get(*key) != Some(value)) {
             self.addresses.insert(key, value, 0).context("more own addresses than [limits] has room for")?;
         }
-        words().for_each(|(word, bits)| word.store(*bits, Relaxed));
+        words().for_each(|(word, new)| word.store(*new, Relaxed));
         Ok(())
     }
 }
@@ -58,15 +62,20 @@ fn wanted(addresses: &[IpAddr], broadcasts: &[Ipv4Addr]) -> HashMap<[u32; 4], u8
     broadcasts.chain(addresses.iter().map(|address| (address_key(*address), LOCAL_ADDRESS))).collect()
 }
 
-fn bits(wanted: &HashMap<[u32; 4], u8>) -> Vec<u64> {
-    let mut bits = vec![0; hints::WORDS];
+/// The words of [`hints::Hints`] about these.
+fn words(wanted: &HashMap<[u32; 4], u8>) -> Vec<u64> {
+    let mut words = vec![0; hints::WORDS];
     for (key, value) in wanted {
         let address = Address(*key);
-        let (word, bit) =
-            if *value == LOCAL_BROADCAST { hints::broadcast(&address) } else { hints::own(&address) };
-        bits[word] |= 1 << bit;
+        let is_broadcast = *value == LOCAL_BROADCAST;
+        let (word, bit) = if is_broadcast { hints::broadcast(&address) } else { hints::own(&address) };
+        words[word] |= 1 << bit;
+        if !is_broadcast {
+            let place = hints::known(&address);
+            words[place..place + 2].copy_from_slice(&address.words());
+        }
     }
-    bits
+    words
 }
 
 #[cfg(test)]
@@ -80,6 +89,9 @@ mod tests {
         let wanted = wanted(&[address.into()], &[address, other]);
         assert_eq!(wanted[&address_key(address.into())], LOCAL_ADDRESS);
         assert_eq!(wanted[&address_key(other.into())], LOCAL_BROADCAST);
-        assert_eq!(bits(&wanted).iter().map(|word| word.count_ones()).sum::<u32>(), 2);
+        let words = words(&wanted);
+        assert_eq!(words[..hints::BITS].iter().map(|word| word.count_ones()).sum::<u32>(), 2);
+        let known: Vec<u64> = words[hints::BITS..].iter().copied().filter(|word| *word != 0).collect();
+        assert_eq!(known, Address(address_key(address.into())).words()[1..]);
     }
 }

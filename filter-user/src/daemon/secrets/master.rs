@@ -85,11 +85,6 @@ impl Master {
         self.derive(&[b"floodwall cookie v1 epoch", &epoch.to_le_bytes()])
     }
 
-    /// Key of the hash that masks the clear bits; the same for all epochs.
-    pub(super) fn mask_key(&self) -> DerivedKey {
-        self.derive(&[b"floodwall cookie v1 mask"])
-    }
-
     /// HKDF-SHA256 (RFC 5869) without salt.
     fn derive(&self, info: &[&[u8]]) -> DerivedKey {
         let mut bytes = Zeroizing::new([0; 16]);
@@ -168,8 +163,6 @@ mod tests {
         assert_eq!(one.epoch_key(5), same.epoch_key(5));
         assert_ne!(one.epoch_key(5), one.epoch_key(6));
         assert_ne!(one.epoch_key(5), two.epoch_key(5));
-        assert_ne!(one.mask_key(), one.epoch_key(0));
-        assert_ne!(one.mask_key(), two.mask_key());
         assert!(one == same && one != two);
     }
 

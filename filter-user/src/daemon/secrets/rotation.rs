@@ -88,18 +88,11 @@ pub(super) fn previous_needed(keys: &Timeline, now: u64) -> u64 {
     keys.window(keys.current.wrapping_sub(1)).accept_until.saturating_sub(now)
 }
 
-/// Begins `epoch` with the mask key and the MAC key.
+/// Begins `epoch` with its key.
 ///
 /// The slot is written whole before the flip, one aligned word; nothing that the data path refers to is
 /// touched before, except for an epoch that is out of time (or that the operator forces out).
-pub(super) fn begin(
-    map: &KeyMap,
-    keys: &Timeline,
-    epoch: u64,
-    [mask, mac]: [&[u64; 2]; 2],
-    now: u64,
-    policy: Policy,
-) {
+pub(super) fn begin(map: &KeyMap, keys: &Timeline, epoch: u64, mac: &[u64; 2], now: u64, policy: Policy) {
     let old = keys.window(keys.current);
     if now >= old.issue_until {
         // The stack has been answering SYNs, perhaps with cookies of its own.
@@ -107,12 +100,11 @@ pub(super) fn begin(
     }
     let issue_until = now.saturating_add(policy.period.saturating_mul(MAX_AGE_PERIODS));
     let accept_until = issue_until.saturating_add(policy.period);
-    let mut slot = Slot { mask: *mask, mac: *mac, issue_until, accept_until };
+    let mut slot = Slot { mac: *mac, issue_until, accept_until };
     if follows(keys.current, epoch) {
         map.erase(epoch.wrapping_sub(2));
     }
     map.set_slot(epoch, &slot);
-    slot.mask.zeroize();
     slot.mac.zeroize();
     map.set_current(epoch);
     if follows(keys.current, epoch) {

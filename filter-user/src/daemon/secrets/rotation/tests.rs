@@ -49,7 +49,7 @@ impl Host {
         let now = self.clock.monotonic;
         // A shared epoch that comes again after a backward jump has its old key: its cookies are good again.
         self.cookies.retain(|cookie| cookie.mac != mac || now - cookie.at < PERIOD);
-        begin(&self.map, &self.keys(), epoch, [&[self.master, 0], &mac], now, self.policy);
+        begin(&self.map, &self.keys(), epoch, &mac, now, self.policy);
     }
 
     fn tick(&mut self) -> Option<u64> {
