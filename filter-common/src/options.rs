@@ -84,6 +84,41 @@ pub fn parse(cursor: Cursor<'_>, length: u16) -> TcpOptions {
     }
 }
 
+/// As [`parse`] for the options of nearly all segments, which have one layout; `None` for others.
+///
+/// SYNs of Linux: MSS, SACK permitted, timestamps, a NOP, window scale. Segments of anybody: two NOPs and timestamps
+/// ("implementation suggestions: options layout", RFC 7323 A).
+#[must_use]
+#[inline(always)]
+pub fn parse_usual(cursor: Cursor<'_>, length: u16) -> Option<TcpOptions> {
+    const MSS: u16 = 0x0204;
+    const SACK_AND_TIMESTAMPS: u32 = 0x0402_080a;
+    const NOPS_AND_TIMESTAMPS: u32 = 0x0101_080a;
+    const NOP_AND_SCALE: u32 = 0x0103_0300;
+    if length == 12 {
+        let [head, tsval, tsecr] = cursor.peek::<[u32; 3]>()?.map(u32::from_be);
+        let is_usual = head == NOPS_AND_TIMESTAMPS;
+        return is_usual.then_some(TcpOptions { tsval, tsecr, timestamps: true, ..TcpOptions::NONE });
+    }
+    if length != 20 {
+        return None;
+    }
+    let [mss, head, tsval, tsecr, scale] = cursor.peek::<[u32; 5]>()?.map(u32::from_be);
+    let is_usual = (mss >> 16) as u16 == MSS
+        && mss as u16 != 0
+        && head == SACK_AND_TIMESTAMPS
+        && scale & !0xff == NOP_AND_SCALE;
+    is_usual.then_some(TcpOptions {
+        tsval,
+        tsecr,
+        mss: mss as u16,
+        scale: (scale as u8).min(14),
+        sack: true,
+        timestamps: true,
+        ..TcpOptions::NONE
+    })
+}
+
 /// What was read so far. The verifier follows constants: every field starts as a number that it doesn't know.
 struct Seen {
     tsval: u32,
@@ -204,6 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn the_usual_layouts_read_as_any_others() {
+        let linux = |mss: [u8; 2], scale| {
+            vec![2, 4, mss[0], mss[1], 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9, 1, 3, 3, scale]
+        };
+        for bytes in [linux([5, 180], 7), linux([5, 180], 200), vec![1, 1, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9]] {
+            assert_eq!(parse_usual(Cursor::new(&bytes), bytes.len() as u16), Some(read(&bytes)));
+        }
+        for bytes in [linux([0, 0], 7), vec![2, 4, 5, 180], vec![1; 12], vec![1; 20]] {
+            assert_eq!(parse_usual(Cursor::new(&bytes), bytes.len() as u16), None);
+        }
+    }
+
+    #[test]
     fn odd_lists() {
         assert_eq!(read(&[]), TcpOptions::NONE);
         assert_eq!(read(&[0, 2, 4, 5, 180]), TcpOptions::NONE, "nothing counts behind the end");
@@ -215,6 +263,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_usual_is_read_alike(
+            mut bytes in prop::collection::vec(any::<u8>(), 20), ends in 0_usize..3, bit in 0_usize..160,
+        ) {
+            bytes[..2].copy_from_slice(&[2, 4]);
+            bytes[4..8].copy_from_slice(&[4, 2, 8, 10]);
+            bytes[16..19].copy_from_slice(&[1, 3, 3]);
+            if ends == 0 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            if let Some(usual) = parse_usual(Cursor::new(&bytes), 20) {
+                prop_assert_eq!(usual, read(&bytes));
+            }
+        }
+
         #[test]
         fn any_bytes_are_read_inside(bytes in prop::collection::vec(any::<u8>(), 0..=40)) {
             let options = read(&bytes);

@@ -62,8 +62,12 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn options(&self, packet: &Packet) -> TcpOptions {
-        let mut options = TcpOptions::NONE;
         let length = packet.tcp.option_words as u32 * 4;
+        let usual = options::parse_usual(self.cursor().at(packet.l4 + 20), length as u16);
+        if let Some(options) = usual {
+            return options;
+        }
+        let mut options = TcpOptions::NONE;
         xdp_tcp_options(self.0.ctx, packet.l4 as u32 + 20, length, &raw mut options);
         options
     }
@@ -181,8 +185,11 @@ pub(crate) fn run(context: XdpContext) -> u32 {
     let mut packet = Packet::EMPTY;
     let (exit, length) = match stages::short(&XdpFrame(XdpContext::new(context.ctx)), &mut packet, &kernel) {
         Way::Ends(fate) => (exit(fate), packet.frame_length),
-        Way::Long => ask(context.ctx, xdp_parse, &kernel),
-        Way::Odd => ask(context.ctx, xdp_early, &kernel),
+        Way::Admitted(service) => {
+            ask(context.ctx, xdp_parse, |packet| converse(context.ctx, packet, service, 0))
+        }
+        Way::Long => ask(context.ctx, xdp_parse, |packet| long(context.ctx, packet, &kernel)),
+        Way::Odd => ask(context.ctx, xdp_early, |packet| long(context.ctx, packet, &kernel)),
     };
     let plane = Plane::received(exit >> OBSERVED & 1 != 0);
     count(exit & 0xff, length as u64, plane, &kernel);
@@ -194,11 +201,11 @@ pub(crate) fn run(context: XdpContext) -> u32 {
 fn ask(
     context: *mut xdp_md,
     parse: extern "C" fn(*mut xdp_md) -> u32,
-    kernel: &Kernel<XdpContext>,
+    go_on: impl Fn(&Packet) -> u32,
 ) -> (u32, u32) {
     let Some(packet) = packet() else { return (NOTHING, 0) };
     let parsed = parse(context);
-    let exit = if parsed == GOES_ON { long(context, packet, kernel) } else { parsed };
+    let exit = if parsed == GOES_ON { go_on(packet) } else { parsed };
     (exit, packet.frame_length)
 }
 
@@ -213,11 +220,12 @@ fn long(context: *mut xdp_md, packet: &Packet, kernel: &Kernel<XdpContext>) -> u
     if admitted < GOES_ON {
         return admitted;
     }
-    if stages::is_syn(packet) {
-        xdp_greet(context, admitted - GOES_ON, ruled - GOES_ON)
-    } else {
-        xdp_go_on(context, admitted - GOES_ON)
-    }
+    converse(context, packet, admitted - GOES_ON, ruled - GOES_ON)
+}
+
+#[inline(always)]
+fn converse(context: *mut xdp_md, packet: &Packet, service: u32, ruled: u32) -> u32 {
+    if stages::is_syn(packet) { xdp_greet(context, service, ruled) } else { xdp_go_on(context, service) }
 }
 
 /// No [`exit`]; what is above it is the number of a service or of a [`Ruled`].

@@ -1,11 +1,10 @@
 //! The short way: what nearly every packet is in calm, and needs no more than its source's bucket.
 //!
-//! Nothing is decided here that [`super::admit`] and [`super::converse`] would decide otherwise; it only asks less. `None`
-//! leaves the packet to them, with nothing counted or charged.
+//! Nothing is decided here that [`super::admit`] and what follows it would decide otherwise; it only asks less.
 
 use core::ops::ControlFlow::{Break, Continue};
 
-use super::{Fate, fate_of, gtsm, limit, own, segment, service, udp};
+use super::{Way, fate_of, gtsm, is_syn, limit, own, segment, service, udp};
 use crate::{
     config::flags,
     packet::{Fragment, Packet},
@@ -13,36 +12,35 @@ use crate::{
     state::State,
 };
 
-/// What takes a longer way for every packet.
+/// What takes the long way for every packet.
 const LONG: u32 = flags::RULES | flags::MORE_LIMITS | flags::REVERSE_PATH | flags::SERVICES_BY_DESTINATION;
 
-/// The fate of a packet that [`super::early`] let through.
+/// Where a packet goes that [`super::early`] let through. [`Way::Long`] leaves it with nothing counted or charged.
 #[inline(always)]
-pub fn check<S: State>(packet: &Packet, state: &S) -> Option<Fate> {
+pub fn check<S: State>(packet: &Packet, state: &S) -> Way {
     let is_whole = packet.fragment == Fragment::No;
-    let is_new = packet.is_tcp() && packet.tcp.is_syn();
     if state.config().has(LONG) || !is_whole || own::may_object(packet, state) {
-        return None;
+        return Way::Long;
     }
     let found = service::find(packet, state);
-    if is_new && found.is_some() {
-        return None;
-    }
     if gtsm::applies(found) {
-        return None;
+        return Way::Long;
     }
+    let is_syn = is_syn(packet);
     if packet.is_tcp() {
-        if !is_new && !segment::is_calm(found, state) {
-            return None;
+        if !is_syn && !segment::is_calm(found, state) {
+            return Way::Admitted(found.number);
         }
-    } else if !packet.is_udp() {
-        return None;
-    } else if let Break(reason) = udp::at_once(packet, found, state)? {
-        return Some(fate_of(reason, found, state));
+    } else {
+        match udp::at_once(packet, found, state) {
+            Some(Continue(())) => {}
+            Some(Break(reason)) => return Way::Ends(fate_of(reason, found, state)),
+            None => return Way::Long,
+        }
     }
-    let reason = match limit::of_source(packet, found, state) {
-        Break(reason) => reason,
-        Continue(()) => Reason::Pass,
-    };
-    Some(fate_of(reason, found, state))
+    match limit::of_source(packet, found, state) {
+        Break(reason) => Way::Ends(fate_of(reason, found, state)),
+        Continue(()) if is_syn && found.is_some() => Way::Admitted(found.number),
+        Continue(()) => Way::Ends(fate_of(Reason::Pass, found, state)),
+    }
 }

@@ -73,6 +73,7 @@ pub fn judge<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
     let mut packet = Packet::EMPTY;
     match short(frame, &mut packet, state) {
         Way::Ends(fate) => return fate,
+        Way::Admitted(service) => return converse(frame, &packet, service, Ruled::GoesOn, state),
         Way::Odd => {
             if let Break(reason) = parse_into(frame, &mut packet) {
                 return fate(reason, state);
@@ -99,7 +100,9 @@ pub fn judge<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
 pub enum Way {
     /// The packet's fate.
     Ends(Fate),
-    /// It has passed [`early`]; [`admit`] is next.
+    /// A TCP packet that has been admitted to the service of that number; there are no rules.
+    Admitted(u32),
+    /// It has passed [`early`]; rules and [`admit`] are next.
     Long,
     /// It is yet to be parsed.
     Odd,
@@ -135,7 +138,7 @@ fn plain<S: State>(parsed: Parsed<bool>, packet: &Packet, state: &S) -> Way {
     if let Break(reason) = early(packet, state) {
         return Way::Ends(fate(reason, state));
     }
-    calm::check(packet, state).map_or(Way::Long, Way::Ends)
+    calm::check(packet, state)
 }
 
 /// The fate of a packet that is no service's.

@@ -31,10 +31,13 @@ pub(super) fn check<F: Frame, S: State>(frame: &F, packet: &Packet, found: Found
 /// What [`check`] says where no table has to be asked; `None` where one has.
 #[inline(always)]
 pub(super) fn at_once<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> Option<Verdict> {
-    let config = state.config();
+    if !packet.is_udp() {
+        return None;
+    }
     if packet.to_group {
         return Some(Continue(()));
     }
+    let config = state.config();
     if config.has(flags::REFLECTION) && is_reflector(packet.ports.source, state) {
         let nobody_asked = !found.is_some() && !query::awaits_from(packet.ports.source, state);
         return nobody_asked.then_some(Break(Reason::UdpReflection));
