@@ -20,7 +20,7 @@ use filter_common::{
     packet::{self, Packet},
     quote::{self, Quote},
     reason::Action,
-    stages::{self, Fate, Way, rules::Ruled},
+    stages::{self, Fate, Next, rules::Ruled},
     state::State,
 };
 
@@ -183,13 +183,12 @@ extern "C" fn xdp_extensions(context: *mut xdp_md, offset: u32, next: u32, paylo
 pub(crate) fn run(context: XdpContext) -> u32 {
     let kernel = Kernel::new(XdpContext::new(context.ctx));
     let mut packet = Packet::EMPTY;
-    let (exit, length) = match stages::short(&XdpFrame(XdpContext::new(context.ctx)), &mut packet, &kernel) {
-        Way::Ends(fate) => (exit(fate), packet.frame_length),
-        Way::Admitted(service) => {
-            ask(context.ctx, xdp_parse, |packet| converse(context.ctx, packet, service, 0))
-        }
-        Way::Long => ask(context.ctx, xdp_parse, |packet| long(context.ctx, packet, &kernel)),
-        Way::Odd => ask(context.ctx, xdp_early, |packet| long(context.ctx, packet, &kernel)),
+    let way = stages::short(&XdpFrame(XdpContext::new(context.ctx)), &mut packet, &kernel);
+    let (exit, length) = match way.next {
+        Next::Ends => (exit(way.fate), packet.frame_length),
+        Next::Admitted => ask(context.ctx, xdp_parse, |packet| converse(context.ctx, packet, way.service, 0)),
+        Next::Long => ask(context.ctx, xdp_parse, |packet| long(context.ctx, packet, &kernel)),
+        Next::Odd => ask(context.ctx, xdp_early, |packet| long(context.ctx, packet, &kernel)),
     };
     let plane = Plane::received(exit >> OBSERVED & 1 != 0);
     count(exit & 0xff, length as u64, plane, &kernel);

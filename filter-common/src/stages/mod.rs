@@ -71,10 +71,11 @@ pub fn decide<F: Frame, S: State>(frame: &mut F, state: &S) -> Reason {
 #[inline(always)]
 pub fn judge<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
     let mut packet = Packet::EMPTY;
-    match short(frame, &mut packet, state) {
-        Way::Ends(fate) => return fate,
-        Way::Admitted(service) => return converse(frame, &packet, service, Ruled::GoesOn, state),
-        Way::Odd => {
+    let way = short(frame, &mut packet, state);
+    match way.next {
+        Next::Ends => return way.fate,
+        Next::Admitted => return converse(frame, &packet, way.service, Ruled::GoesOn, state),
+        Next::Odd => {
             if let Break(reason) = parse_into(frame, &mut packet) {
                 return fate(reason, state);
             }
@@ -82,7 +83,7 @@ pub fn judge<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
                 return fate(reason, state);
             }
         }
-        Way::Long => {}
+        Next::Long => {}
     }
     let has_rules = state.config().has(flags::RULES);
     let ruled = if has_rules { rules::check(&packet, state) } else { Ruled::GoesOn };
@@ -95,17 +96,46 @@ pub fn judge<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
     }
 }
 
-/// Where [`short`] leads.
-#[derive(Clone, Copy, Debug)]
-pub enum Way {
-    /// The packet's fate.
-    Ends(Fate),
-    /// A TCP packet that has been admitted to the service of that number; there are no rules.
-    Admitted(u32),
-    /// It has passed [`early`]; rules and [`admit`] are next.
+/// What is next for a packet that has gone the short way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: its fate is known.
+    Ends,
+    /// Its service's stage: it is TCP and admitted, and there are no rules.
+    Admitted,
+    /// Rules and [`admit`]: it has passed [`early`].
     Long,
-    /// It is yet to be parsed.
+    /// The whole parser.
     Odd,
+}
+
+/// Where [`short`] leads.
+///
+/// No enum with a payload: where that is not there would be a register without a value, which the kernel refuses to compute with.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// What is next.
+    pub next: Next,
+    /// If it ends.
+    pub fate: Fate,
+    /// If it is admitted.
+    pub service: u32,
+}
+
+impl Way {
+    const LONG: Self = Self::to(Next::Long);
+
+    const fn to(next: Next) -> Self {
+        Self { next, fate: Fate { reason: Reason::Pass, observed: false }, service: 0 }
+    }
+
+    const fn ends(fate: Fate) -> Self {
+        Self { fate, ..Self::to(Next::Ends) }
+    }
+
+    const fn admitted(service: u32) -> Self {
+        Self { service, ..Self::to(Next::Admitted) }
+    }
 }
 
 /// The short way of a plain packet: parsed, looked at [`early`], and in calm let through.
@@ -116,11 +146,11 @@ pub enum Way {
 pub fn short<F: Frame, S: State>(frame: &F, packet: &mut Packet, state: &S) -> Way {
     let mut cursor = frame.cursor();
     let family = match packet::link(frame, &mut cursor, packet) {
-        Break(reason) => return Way::Ends(fate(reason, state)),
+        Break(reason) => return Way::ends(fate(reason, state)),
         Continue(family) => family,
     };
     if packet.to_group {
-        return Way::Odd;
+        return Way::to(Next::Odd);
     }
     match family {
         Family::V4 => plain(packet::plain_v4(frame, &mut cursor, packet), packet, state),
@@ -131,12 +161,12 @@ pub fn short<F: Frame, S: State>(frame: &F, packet: &mut Packet, state: &S) -> W
 #[inline(always)]
 fn plain<S: State>(parsed: Parsed<bool>, packet: &Packet, state: &S) -> Way {
     match parsed {
-        Break(reason) => return Way::Ends(fate(reason, state)),
-        Continue(false) => return Way::Odd,
+        Break(reason) => return Way::ends(fate(reason, state)),
+        Continue(false) => return Way::to(Next::Odd),
         Continue(true) => {}
     }
     if let Break(reason) = early(packet, state) {
-        return Way::Ends(fate(reason, state));
+        return Way::ends(fate(reason, state));
     }
     calm::check(packet, state)
 }
