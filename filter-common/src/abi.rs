@@ -54,6 +54,8 @@ pub mod name {
     pub const MANAGEMENT: &str = "MANAGEMENT";
     /// Read-only global [`crate::list::Listed`].
     pub const LISTED: &str = "LISTED";
+    /// Array of `u64`, [`crate::list::BITS`] of them: the IPv4 lists.
+    pub const LIST_BITS: &str = "LIST_BITS";
     /// Array of [`crate::list::Record`]: the IPv4 lists.
     pub const LIST_RECORDS: &str = "LIST_RECORDS";
     /// Array of [`crate::list::Page`]: the IPv4 lists.
@@ -62,6 +64,8 @@ pub mod name {
     pub const LIST_NODES: &str = "LIST_NODES";
     /// Hash of [`crate::ban::Ban`] by [`crate::ban::key_v4`] and [`crate::ban::key_v6`].
     pub const BANS: &str = "BANS";
+    /// Array of `u64`, [`crate::ban::hint_words`] of them: which keys `BANS` may hold.
+    pub const BAN_HINTS: &str = "BAN_HINTS";
     /// LPM trie of [`crate::ban::Ban`], key v4-mapped: bans of other prefixes.
     pub const BANNED: &str = "BANNED";
     /// Array with one [`crate::ban::Control`].

@@ -81,10 +81,31 @@ pub const fn key_v6(address: &Address) -> u64 {
     address.words()[0]
 }
 
+/// Bits for each source that there is room for.
+const BITS_PER_SOURCE: u64 = 8;
+
+/// Words of the map `BAN_HINTS` for that many sources: a power of two.
+#[must_use]
+pub const fn hint_words(sources: u32) -> u32 {
+    let words = (sources as u64 * BITS_PER_SOURCE / 64).next_power_of_two();
+    if words < 1 << 20 { words as u32 } else { 1 << 20 }
+}
+
+/// Word and bit of a key in `BAN_HINTS`, of which `words` is the length. A clear bit means that the key is in no table; what is set
+/// by other keys costs a look-up. Knuth, TAOCP 6.4.
+#[must_use]
+#[inline(always)]
+pub const fn hint(key: u64, words: u32) -> (u32, u32) {
+    let hash = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+    (hash >> 6 & words.wrapping_sub(1), hash & 63)
+}
+
 /// The tables of bans.
 pub trait Bans {
     /// Which tables hold anything: bits of [`gate`].
     fn gate(&self) -> u64;
+    /// Whether [`Bans::source`] may find anything.
+    fn may_hold(&self, key: u64) -> bool;
     /// Until when the source of that key is banned.
     fn source(&self, key: u64) -> Option<u64>;
     /// Until when the longest prefix is banned that holds the address.
@@ -103,7 +124,7 @@ pub fn is_banned<B: Bans>(source: &Address, is_v6: bool, bans: &B) -> bool {
     };
     let held = bans.gate();
     let mut until = 0;
-    if held & sources != 0 {
+    if held & sources != 0 && bans.may_hold(key) {
         until = bans.source(key).unwrap_or(0);
     }
     // An address's own ban may end before that of its prefix.

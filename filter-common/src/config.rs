@@ -8,6 +8,8 @@ use crate::{packet::Address, wire};
 
 /// Tables of lines that there may be.
 pub const TABLES: usize = 8;
+/// The place in [`Config::lines`] of the words of `BAN_HINTS`, behind the tables of lines.
+pub const BAN_HINTS: usize = 7;
 /// Services a configuration may have; index 0 means "no service".
 pub const MAX_SERVICES: usize = 64;
 /// Connected prefixes that are bogons elsewhere and therefore exempt.

@@ -2,7 +2,7 @@
 //! list holds.
 //!
 //! ```text
-//! IPv4   summary: one bit per /16 ── record: 2 bits per /24 ── page: 2 bits per address (only /24s that are split)
+//! IPv4   summary: one bit per /16 ── one bit per /22 ── record: 2 bits per /24 ── page: 2 bits per address (only /24s that are split)
 //! IPv6   summary: hashed /32s     ── tree of boundaries, 7 to a node, at most 7 levels
 //! ```
 //! The tables are never changed: a reload makes new ones, and the program that knows them, beside the old.
@@ -55,6 +55,10 @@ pub struct Record {
 
 /// Records of the whole address space.
 pub const RECORDS: u32 = 1 << 19;
+
+/// Words with a bit for each /22: half a megabyte, which stays in the CPU's second cache. Three quarters of a million prefixes leave
+/// four of five clear, and unlisted sources then miss no larger cache.
+pub const BITS: u32 = 1 << 16;
 
 /// IPv4: a [`Class`] in two bits for each address of a /24; one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +114,8 @@ pub const fn bit_v6(first_32: u32) -> u32 {
 pub trait Lists {
     /// Summary of all of them.
     fn listed(&self) -> &Listed;
+    /// The bits of the /22s of that /16.
+    fn bits(&self, index: u32) -> Option<u64>;
     /// The record of that number.
     fn record(&self, index: u32) -> Option<&Record>;
     /// The page of that number.
@@ -134,6 +140,9 @@ pub fn class_of<L: Lists>(packet: &Packet, lists: &L) -> Class {
 pub fn class_v4<L: Lists>(address: u32, lists: &L) -> Class {
     let bit = address >> 16;
     if lists.listed().v4[(bit >> 6) as usize] >> (bit & 63) & 1 == 0 {
+        return Class::None;
+    }
+    if lists.bits(address >> 16).is_none_or(|bits| bits >> (address >> 10 & 63) & 1 == 0) {
         return Class::None;
     }
     let Some(record) = lists.record(address >> 13) else { return Class::None };

@@ -321,6 +321,10 @@ impl Bans for World {
         sources | if self.banned.is_empty() { 0 } else { 12 }
     }
 
+    fn may_hold(&self, _key: u64) -> bool {
+        true
+    }
+
     fn source(&self, key: u64) -> Option<u64> {
         self.bans.get(&key).copied()
     }

@@ -3,6 +3,7 @@
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use filter_common::{
     ban::{self, Bans},
+    config::BAN_HINTS,
     list::{self, Class, Listed, Lists, Node, Page, Record},
     packet::{Address, Packet},
 };
@@ -16,6 +17,11 @@ impl Lists for Tables {
     #[inline(always)]
     fn listed(&self) -> &Listed {
         maps::listed()
+    }
+
+    #[inline(always)]
+    fn bits(&self, index: u32) -> Option<u64> {
+        maps::LIST_BITS.get(index).copied()
     }
 
     #[inline(always)]
@@ -38,6 +44,12 @@ impl Bans for Tables {
     #[inline(always)]
     fn gate(&self) -> u64 {
         maps::BAN_CONTROL.get(0).map_or(0, |control| control.gate)
+    }
+
+    #[inline(always)]
+    fn may_hold(&self, key: u64) -> bool {
+        let (word, bit) = ban::hint(key, maps::config().lines[BAN_HINTS]);
+        maps::BAN_HINTS.get(word).is_none_or(|bits| bits >> bit & 1 != 0)
     }
 
     #[inline(always)]

@@ -75,6 +75,8 @@ pub(crate) static LOCAL: HashMap<[u32; 4], u8, 1024> = HashMap::new();
 
 // Made anew by each reload, as large as the lists are.
 #[btf_map]
+pub(crate) static LIST_BITS: Array<u64, 1, MMAPABLE> = Array::new();
+#[btf_map]
 pub(crate) static LIST_RECORDS: Array<Record, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static LIST_PAGES: Array<Page, 1, MMAPABLE> = Array::new();
@@ -83,6 +85,8 @@ pub(crate) static LIST_NODES: Array<Node, 1, MMAPABLE> = Array::new();
 // Its memory is taken when it is made: a ban never fails for want of memory in the middle of an attack.
 #[btf_map]
 pub(crate) static BANS: HashMap<u64, Ban, 1024> = HashMap::new();
+#[btf_map]
+pub(crate) static BAN_HINTS: Array<u64, 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static BANNED: LpmTrie<[u32; 4], Ban, 1024, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();
 #[btf_map]

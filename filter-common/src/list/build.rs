@@ -1,6 +1,6 @@
 //! Prefixes to the tables of the lists.
 
-use super::{Class, KEYS, Listed, Lists, Node, Page, RECORDS, Record, SPLIT, bit_v6};
+use super::{BITS, Class, KEYS, Listed, Lists, Node, Page, RECORDS, Record, SPLIT, bit_v6};
 
 /// An IP address as a number.
 pub trait Number: Copy + Ord {
@@ -125,6 +125,18 @@ pub fn build_v4(spans: &[Span<u32>], mut record: impl FnMut(u32, Record), mut pa
     }
 }
 
+/// What a record adds to the bits of its /16: the word's number, and a bit for each /22 with anything listed.
+#[must_use]
+pub const fn bits_of(index: u32, codes: u64) -> (u32, u64) {
+    let mut bits = 0;
+    let mut quad = 0;
+    while quad < 8 {
+        bits |= ((codes >> (quad * 8) & 0xff != 0) as u64) << quad;
+        quad += 1;
+    }
+    (index >> 3, bits << ((index & 7) * 8))
+}
+
 /// How many pages [`build_v4`] writes.
 #[must_use]
 pub fn pages(spans: &[Span<u32>]) -> u32 {
@@ -239,6 +251,8 @@ pub struct Tables {
     /// The summary.
     pub listed: Box<Listed>,
     /// IPv4; empty if there are no IPv4 spans.
+    pub bits: Vec<u64>,
+    /// As above.
     pub records: Vec<Record>,
     /// IPv4.
     pub pages: Vec<Page>,
@@ -250,13 +264,24 @@ impl Tables {
     /// The tables of these spans.
     #[must_use]
     pub fn new(v4: &[Span<u32>], v6: &[Span<u128>]) -> Self {
-        let mut tables =
-            Self { listed: Box::new(Listed::EMPTY), records: vec![], pages: vec![], nodes: build_v6(v6) };
+        let mut tables = Self {
+            listed: Box::new(Listed::EMPTY),
+            bits: vec![],
+            records: vec![],
+            pages: vec![],
+            nodes: build_v6(v6),
+        };
         if !v4.is_empty() {
+            tables.bits = vec![0; BITS as usize];
             tables.records = vec![Record::default(); RECORDS as usize];
         }
-        let (records, pages) = (&mut tables.records, &mut tables.pages);
-        build_v4(v4, |index, record| records[index as usize] = record, |_, page| pages.push(*page));
+        let Self { bits, records, pages, .. } = &mut tables;
+        let record = |index: u32, record: Record| {
+            let (word, more) = bits_of(index, record.codes);
+            bits[word as usize] |= more;
+            records[index as usize] = record;
+        };
+        build_v4(v4, record, |_, page| pages.push(*page));
         summarise(v4, v6, &mut tables.listed);
         tables
     }
@@ -265,6 +290,10 @@ impl Tables {
 impl Lists for Tables {
     fn listed(&self) -> &Listed {
         &self.listed
+    }
+
+    fn bits(&self, index: u32) -> Option<u64> {
+        self.bits.get(index as usize).copied()
     }
 
     fn record(&self, index: u32) -> Option<&Record> {

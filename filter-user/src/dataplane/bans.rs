@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use filter_common::{
     abi::name,
-    ban::{Ban, Control, FOREVER, gate},
+    ban::{self, Ban, Control, FOREVER, gate},
 };
 use ipnet::IpNet;
 
@@ -91,6 +91,7 @@ pub(super) struct Bans {
     bulk: MapData,
     prefixes: LpmTrie<MapData, [u32; 4], Raw>,
     control: Mapping,
+    hints: Mapping,
     max: [u64; 2],
     pass: Pass,
     swept_all: Option<Instant>,
@@ -102,12 +103,16 @@ impl Bans {
             let info = MapData::from_pin(pins.map(name)).and_then(|map| map.info()).context(name)?;
             Ok(info.max_entries().into())
         };
-        let control = MapData::from_pin(pins.map(name::BAN_CONTROL)).context(name::BAN_CONTROL)?;
+        let mapping = |name| -> Result<Mapping> {
+            let map = MapData::from_pin(pins.map(name)).context(name)?;
+            Mapping::writable(&map).context(name)
+        };
         Ok(Self {
             sources: tables::open(&pins.map(name::BANS))?.try_into().context(name::BANS)?,
             bulk: MapData::from_pin(pins.map(name::BANS)).context(name::BANS)?,
             prefixes: tables::open(&pins.map(name::BANNED))?.try_into().context(name::BANNED)?,
-            control: Mapping::writable(&control).context(name::BAN_CONTROL)?,
+            control: mapping(name::BAN_CONTROL)?,
+            hints: mapping(name::BAN_HINTS)?,
             max: [entries(name::BANS)?, entries(name::BANNED)?.saturating_sub(SPARE.into())],
             pass: Pass::default(),
             swept_all: None,
@@ -184,6 +189,7 @@ impl Bans {
     /// Whether the entry is new; `None` if there is no room.
     fn add_source(&mut self, key: u64, raw: &Raw, now: u64) -> Result<Option<bool>> {
         self.open_gate(form::gate_of_key(key));
+        hint_at(&self.hints, key);
         let mut inserted = self.sources.insert(key, raw, BPF_NOEXIST);
         if is(&inserted, libc::E2BIG) && self.make_room(now)? {
             inserted = self.sources.insert(key, raw, BPF_NOEXIST);
@@ -302,6 +308,12 @@ impl Bans {
         }
         Ok(found)
     }
+}
+
+/// Says that the table may hold a key, before it does.
+fn hint_at(hints: &Mapping, key: u64) {
+    let (word, bit) = ban::hint(key, hints.words().len() as u32);
+    hints.words()[word as usize].fetch_or(1 << bit, Release);
 }
 
 /// Whether it failed with that error.

@@ -8,7 +8,7 @@ use filter_common::{
     abi::name,
     list::{
         Page,
-        build::{build_v4, build_v6},
+        build::{bits_of, build_v4, build_v6},
     },
 };
 use tracing::info;
@@ -37,11 +37,17 @@ pub(super) fn fill(programs: &Ebpf, lists: &Lists) -> Result<()> {
 }
 
 fn fill_v4(programs: &Ebpf, lists: &Lists) -> Result<()> {
-    let (records, pages) = (mapping(programs, name::LIST_RECORDS)?, mapping(programs, name::LIST_PAGES)?);
+    let [bits, records, pages] =
+        [name::LIST_BITS, name::LIST_RECORDS, name::LIST_PAGES].map(|name| mapping(programs, name));
+    let (bits, records, pages) = (bits?, records?, pages?);
     let (mut written, room) = (0, pages.words().len() / Page::default().0.len());
     build_v4(
         &lists.v4,
-        |index, record| set(&records, index, &[record.codes, u64::from(record.base)]),
+        |index, record| {
+            let (word, more) = bits_of(index, record.codes);
+            bits.words()[word as usize].fetch_or(more, Relaxed);
+            set(&records, index, &[record.codes, u64::from(record.base)]);
+        },
         |index, page| {
             written = index as usize + 1;
             if written <= room {

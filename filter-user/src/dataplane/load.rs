@@ -9,7 +9,7 @@ use aya::{
 };
 use filter_common::{
     abi::{VERSION, name},
-    config::{Config, TABLES},
+    config::{BAN_HINTS, Config, TABLES},
     state::Table,
 };
 
@@ -83,6 +83,7 @@ fn lines(schema: &Schema) -> Result<[u32; TABLES]> {
     ] {
         lines[table as usize] = schema.get(name)?.entries;
     }
+    lines[BAN_HINTS] = schema.get(name::BAN_HINTS)?.entries;
     Ok(lines)
 }
 

@@ -76,6 +76,8 @@ pub struct Tables {
     pub local: u32,
     /// Management prefixes.
     pub management: u32,
+    /// Words of bits of the IPv4 lists.
+    pub list_bits: u32,
     /// Records of the IPv4 lists.
     pub list_records: u32,
     /// Pages of the IPv4 lists.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{MapInfo, MapType};
 use filter_common::{
     abi::{VERSION, name},
+    ban::hint_words,
     bucket::WAYS,
     config::{Config, Ports, Summary},
     list::Listed,
@@ -20,7 +21,7 @@ use super::{
 };
 
 /// Maps that outlive programs.
-pub(super) const STATE: [&str; 20] = [
+pub(super) const STATE: [&str; 21] = [
     name::COUNTERS,
     name::HANDOVERS,
     name::SOURCES,
@@ -37,6 +38,7 @@ pub(super) const STATE: [&str; 20] = [
     name::STEP_DOWN,
     name::LOCAL,
     name::BANS,
+    name::BAN_HINTS,
     name::BANNED,
     name::BAN_CONTROL,
     name::RULE_COUNTERS,
@@ -44,8 +46,9 @@ pub(super) const STATE: [&str; 20] = [
 ];
 
 /// Maps that each reload makes anew, beside those of the programs that run.
-pub(super) const LISTS: [&str; 7] = [
+pub(super) const LISTS: [&str; 8] = [
     name::MANAGEMENT,
+    name::LIST_BITS,
     name::LIST_RECORDS,
     name::LIST_PAGES,
     name::LIST_NODES,
@@ -112,10 +115,12 @@ impl Schema {
             (name::FLOWS, lines(tables.flows)?),
             (name::LOCAL, tables.local.max(1)),
             (name::MANAGEMENT, tables.management.max(1)),
+            (name::LIST_BITS, tables.list_bits.max(1)),
             (name::LIST_RECORDS, tables.list_records.max(1)),
             (name::LIST_PAGES, tables.list_pages.max(1)),
             (name::LIST_NODES, tables.list_nodes.max(1)),
             (name::BANS, tables.bans.max(1)),
+            (name::BAN_HINTS, hint_words(tables.bans)),
             (name::BANNED, tables.banned.max(1) + bans::SPARE),
         ];
         let words = words.by_map().map(|(name, list)| (name, list.len().max(1) as u32));

@@ -338,6 +338,7 @@ fn tables(settings: &Settings, lists: &Lists) -> Tables {
         flows: *limits.flows.as_ref(),
         local: *limits.local_addresses.as_ref(),
         management: *limits.management_prefixes.as_ref(),
+        list_bits: if lists.v4.is_empty() { 1 } else { list::BITS },
         list_records: if lists.v4.is_empty() { 1 } else { list::RECORDS },
         list_pages: build::pages(&lists.v4).max(1),
         list_nodes: build::nodes(&lists.v6).max(1),

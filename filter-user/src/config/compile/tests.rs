@@ -138,7 +138,7 @@ fn what_the_wire_brings_becomes_flags() {
     assert_eq!(flags_of("reverse_path = \"loose\"\nprofile = \"lan\""), base | flags::REVERSE_PATH);
     let strict = flags::REVERSE_PATH | flags::REVERSE_PATH_STRICT;
     assert_eq!(flags_of("reverse_path = \"strict\"\nprofile = \"lan\""), base | strict);
-    let off = "profile = \"lan\"\n[udp]\nreflection = \"off\"\nclosed = \"off\"\n[spoofing]\negress = \"off\"\nown_sources = \"pass\"";
+    let off = "profile = \"lan\"\n[udp]\nreflection = \"off\"\nclosed = \"off\"\n[spoofing]\negress = \"off\"\nown_sources = \"pass\"\n[icmp]\necho_replies = \"off\"";
     assert_eq!(flags_of(off), 0);
     assert_eq!(plan_of(off).interfaces[0].egress, None, "nothing to look for");
     let drop = flags_of("[udp]\nreflection = \"drop\"\n[spoofing]\negress = \"drop\"");

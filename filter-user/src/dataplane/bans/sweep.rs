@@ -2,11 +2,15 @@
 
 use std::{
     os::fd::AsFd as _,
+    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use filter_common::{abi::name, ban::gate};
+use filter_common::{
+    abi::name,
+    ban::{self, gate},
+};
 
 use super::{
     BPF_ANY, Bans, GATE, PREFIXES, SLICE, SOURCES,
@@ -24,6 +28,8 @@ pub(super) struct Pass {
     cursor: Option<u32>,
     left: u64,
     gate: u64,
+    /// What `BAN_HINTS` would hold if nothing had ever ended.
+    hints: Vec<u64>,
     /// Somebody has added or removed entries meanwhile: the count is not to be trusted.
     pub(super) disturbed: bool,
 }
@@ -55,11 +61,15 @@ impl Bans {
         let mut raws = vec![[0; form::WORDS]; SLICE];
         let found = sys::lookup_batch(self.bulk.fd().as_fd(), &mut self.pass.cursor, &mut keys, &mut raws)
             .context(name::BANS)?;
+        let words = self.hints.words().len();
+        self.pass.hints.resize(words, 0);
         let mut ended = 0;
         for (key, raw) in keys.iter().zip(&raws).take(found) {
             if ban_of(raw).until > now {
                 self.pass.left += 1;
                 self.pass.gate |= form::gate_of_key(*key);
+                let (word, bit) = ban::hint(*key, words as u32);
+                self.pass.hints[word as usize] |= 1 << bit;
             } else if !is(&self.sources.remove(key), libc::ENOENT) {
                 ended += 1;
             }
@@ -71,10 +81,11 @@ impl Bans {
         }
         let complete = self.pass.cursor.is_none();
         if complete {
-            let Pass { left, gate, disturbed, .. } = std::mem::take(&mut self.pass);
+            let Pass { left, gate, hints, disturbed, .. } = std::mem::take(&mut self.pass);
             if !disturbed {
                 self.set_figure(SOURCES, left);
                 self.narrow_gate(gate::SOURCES_V4 | gate::SOURCES_V6, gate);
+                self.hints.words().iter().zip(hints).for_each(|(word, bits)| word.store(bits, Relaxed));
             }
             if self.figure(GATE) & (gate::PREFIXES_V4 | gate::PREFIXES_V6) != 0 {
                 self.cover(now)?;
