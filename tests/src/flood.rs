@@ -24,8 +24,8 @@ use nix::{
 use crate::{
     device,
     lab::{Lab, Tally},
-    pair::End,
-    sched::{self, Priority},
+    pair::{End, Family},
+    sched::{self, Cores, Priority},
     testrun::XdpMd,
 };
 
@@ -44,6 +44,12 @@ pub struct Flood {
 struct Shared {
     lab: Lab,
     stop: AtomicBool,
+}
+
+/// A flood from all over the world, beside clients on the generator's core, who come first.
+pub fn flood_of(segment: Segment, family: Family, pps: u64) -> Result<Order> {
+    let core = Cores::pick()?.attacker;
+    Ok(Order { segment, pps, nice: 5, ..Order::syns(family.into(), core) })
 }
 
 /// What was sent.
@@ -90,6 +96,15 @@ impl Flood {
             keep(Arc::clone(&shared), thread, started + order.at_most, order.frames);
         }
         Ok(Self { shared, generator: Some(generator), started })
+    }
+
+    /// Starts several that take turns on their core: each sends at its full rate while it has the core, and all of them
+    /// together leave to others what one would (three nice values halve a thread's share).
+    pub fn start_all(end: &End, orders: &[Order]) -> Result<Vec<Self>> {
+        let less = 3 * orders.len().max(1).ilog2().cast_signed();
+        let start =
+            |order: &Order| Self::start(end, &Order { nice: (order.nice + less).min(19), ..order.clone() });
+        orders.iter().map(start).collect()
     }
 
     /// What was sent up to now.

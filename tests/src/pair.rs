@@ -25,6 +25,37 @@ pub const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0x99, 1];
 /// The server's device.
 pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0x99, 2];
 
+/// An IP version, and with it who is who.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// IPv4 and IPv6.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The client's address.
+    #[must_use]
+    pub fn client(self) -> IpAddr {
+        match self {
+            Self::V4 => CLIENT_V4.into(),
+            Self::V6 => CLIENT_V6.into(),
+        }
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub fn server(self) -> IpAddr {
+        match self {
+            Self::V4 => SERVER_V4.into(),
+            Self::V6 => SERVER_V6.into(),
+        }
+    }
+}
+
 /// One end of the wire.
 #[derive(Clone, Debug)]
 pub struct End {

@@ -16,6 +16,7 @@ pub fn read(namespace: &Namespace) -> Result<Counters> {
         for file in ["snmp", "netstat"] {
             pairs(&fs::read_to_string(format!("/proc/thread-self/net/{file}"))?, &mut counters);
         }
+        lines(&fs::read_to_string("/proc/thread-self/net/snmp6")?, &mut counters);
         Ok(counters)
     })
 }
@@ -43,6 +44,16 @@ fn pairs(text: &str, counters: &mut Counters) {
     }
 }
 
+/// A line for each counter: its name and its value.
+fn lines(text: &str, counters: &mut Counters) {
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(name), Some(Ok(value))) = (words.next(), words.next().map(str::parse)) {
+            counters.insert(name.to_owned(), value);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,7 +62,8 @@ mod tests {
     fn names_and_values_go_together() {
         let mut counters = Counters::new();
         pairs("Tcp: RtoMin MaxConn InSegs\nTcp: 200 -1 7\nUdp: InErrors\nUdp: 3\n", &mut counters);
-        let expected = [("TcpInSegs", 7), ("TcpRtoMin", 200), ("UdpInErrors", 3)];
+        lines("Udp6NoPorts                     \t5\n", &mut counters);
+        let expected = [("TcpInSegs", 7), ("TcpRtoMin", 200), ("Udp6NoPorts", 5), ("UdpInErrors", 3)];
         assert_eq!(counters, expected.map(|(name, value)| (name.to_owned(), value)).into());
     }
 }

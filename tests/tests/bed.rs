@@ -6,17 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::programs::TcAttachType;
 use filter_tests::{
     bulk,
     client::{Questions, ask},
-    flood::{Flood, Order, Segment, Source},
+    flood::{Flood, Order, Segment, Source, flood_of},
     lab::{Lab, Tally},
     netns::Namespace,
-    pair::{Pair, SERVER_V4, SERVER_V6, Wire},
+    pair::{Family, Pair, SERVER_V4, SERVER_V6, Wire},
     sched::Cores,
     server::{Kind, Server, listen},
+    snmp,
 };
 
 fn questions(address: impl Into<std::net::IpAddr>, number: u64) -> Questions {
@@ -73,6 +74,35 @@ fn exactly(source: Source, segment: Segment) -> Result<()> {
     wait_for(|| Ok(witness.tally(seen)? == FRAMES))?;
     // Nobody listens: the stack answers each good segment with a RST, and a bad one with nothing.
     wait_for(|| Ok(pair.lab.tally(Tally::Rst)? == FRAMES))?;
+    Ok(())
+}
+
+/// What is not TCP, as far as the stack's counter: a bad checksum ends before it.
+#[test]
+fn each_other_flood_is_what_it_says() -> Result<()> {
+    const FRAMES: u64 = 2000;
+    let pair = Pair::new(Wire::Cable)?;
+    // Multicast has a route a little after the link is up.
+    let routes = || pair.server.namespace.ip("-6 route show table local");
+    wait_for(|| Ok(routes()?.contains("ff00::/8")))?;
+    for family in Family::BOTH {
+        for segment in [
+            Segment::Udp(53, 64),
+            Segment::Ping,
+            Segment::PingReply,
+            Segment::Smurf,
+            Segment::IcmpError,
+            Segment::Fragment,
+        ] {
+            let counter = segment.counter(family).context("no counter")?;
+            let before = snmp::read(&pair.server.namespace)?;
+            let order = Order { frames: FRAMES, ..flood_of(segment, family, 20_000)? };
+            Flood::start(&pair.client, &order)?.wait()?;
+            let risen = || -> Result<_> { Ok(snmp::risen(&before, &snmp::read(&pair.server.namespace)?)) };
+            wait_for(|| Ok(risen()?.get(counter) == Some(&FRAMES)))
+                .with_context(|| format!("{segment:?} {counter}: {:?}", risen()))?;
+        }
+    }
     Ok(())
 }
 

@@ -5,12 +5,12 @@ use std::{net::IpAddr, time::Duration};
 use crate::{
     lab::abi::{self, Generate},
     packet::{
-        broadcast,
+        all_nodes, broadcast,
         checksum::Sum,
         ip,
         tcp::{self, flag, linux_options},
     },
-    pair::{SERVER_V4, SERVER_V6},
+    pair::Family,
 };
 
 /// What the flood consists of.
@@ -28,15 +28,15 @@ pub enum Segment {
     Rst,
     /// SYN-ACKs, as reflectors send them.
     SynAck,
-    /// UDP from that port with so many bytes (at most 64): what reflectors send, or junk. IPv4 only: no checksum.
+    /// UDP from that port with so many bytes (at most 64): what reflectors send, or junk.
     Udp(u16, usize),
-    /// Pings. IPv4 only, as are the following.
+    /// Pings.
     Ping,
     /// Answers to pings that nobody sent: what a Smurf's victim gets.
     PingReply,
     /// Pings to everybody on the link.
     Smurf,
-    /// Errors about connections of the server that there are not.
+    /// Errors about connections of the server that there are not: a packet was too big.
     IcmpError,
     /// Later fragments of datagrams that have no first one.
     Fragment,
@@ -45,6 +45,33 @@ pub enum Segment {
 impl Segment {
     /// Every kind of TCP.
     pub const ALL: [Self; 6] = [Self::Syn, Self::Ack, Self::Data, Self::Fin, Self::Rst, Self::SynAck];
+
+    /// The stack's counter (`snmp`) that says that it has worked on one; none for TCP, which is answered.
+    #[must_use]
+    pub fn counter(self, family: Family) -> Option<&'static str> {
+        let [v4, v6] = match self {
+            Self::Udp(..) => ["UdpNoPorts", "Udp6NoPorts"],
+            Self::Ping => ["IcmpOutEchoReps", "Icmp6OutEchoReplies"],
+            Self::Smurf => ["IcmpInEchos", "Icmp6InEchos"],
+            Self::PingReply => ["IcmpInEchoReps", "Icmp6InEchoReplies"],
+            Self::IcmpError => ["IcmpInDestUnreachs", "Icmp6InPktTooBigs"],
+            Self::Fragment => ["IpReasmReqds", "Ip6ReasmReqds"],
+            _ => return None,
+        };
+        Some(if family == Family::V4 { v4 } else { v6 })
+    }
+
+    /// Where in its header the checksum is, if it covers the source.
+    fn checksum(self, family: Family) -> Option<usize> {
+        match self {
+            Self::Udp(..) => Some(6),
+            Self::Ping | Self::PingReply | Self::Smurf | Self::IcmpError => {
+                (family == Family::V6).then_some(2)
+            }
+            Self::Fragment => None,
+            _ => Some(16),
+        }
+    }
 }
 
 /// Where it pretends to come from. Ports and sequence numbers are always new.
@@ -83,15 +110,30 @@ pub struct Order {
     pub nice: i32,
 }
 
-/// Offsets in the frame, and whether the family is IPv6.
+impl From<Family> for Source {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::AnyV4,
+            Family::V6 => Self::AnyV6,
+        }
+    }
+}
+
+/// Offsets in a frame.
 struct Layout {
-    ipv6: bool,
+    protocol: usize,
     source: usize,
     transport: usize,
 }
 
-const V4: Layout = Layout { ipv6: false, source: 26, transport: 34 };
-const V6: Layout = Layout { ipv6: true, source: 22, transport: 54 };
+impl Layout {
+    const fn of(family: Family) -> Self {
+        match family {
+            Family::V4 => Self { protocol: 23, source: 26, transport: 34 },
+            Family::V6 => Self { protocol: 20, source: 22, transport: 54 },
+        }
+    }
+}
 
 impl Order {
     /// SYNs from anywhere to port 80, without an end but a minute.
@@ -111,10 +153,10 @@ impl Order {
         }
     }
 
-    fn layout(&self) -> &'static Layout {
+    fn family(&self) -> Family {
         match self.source {
-            Source::AnyV4 | Source::SomeV4(_) | Source::One(IpAddr::V4(_)) => &V4,
-            Source::AnyV6 | Source::One(IpAddr::V6(_)) => &V6,
+            Source::AnyV4 | Source::SomeV4(_) | Source::One(IpAddr::V4(_)) => Family::V4,
+            Source::AnyV6 | Source::One(IpAddr::V6(_)) => Family::V6,
         }
     }
 
@@ -124,27 +166,31 @@ impl Order {
 
     fn flags(&self) -> u32 {
         let source = if matches!(self.source, Source::One(_)) { 0 } else { abi::RANDOM_SOURCE };
-        if !self.is_tcp() {
-            return source | abi::ONLY_SOURCE;
-        }
-        let has_ack = !matches!(self.segment, Segment::Syn | Segment::Rst);
-        let ack = if has_ack { abi::RANDOM_ACK } else { 0 };
-        source | ack | if self.layout().ipv6 { abi::IPV6 } else { 0 }
+        let family = if self.family() == Family::V6 { abi::IPV6 } else { 0 };
+        let rest = match self.segment {
+            _ if !self.is_tcp() => abi::ONLY_SOURCE,
+            Segment::Syn | Segment::Rst => 0,
+            _ => abi::RANDOM_ACK,
+        };
+        source | family | rest
     }
 
     /// The generator's orders, and a frame of the right length.
     pub(super) fn template(&self, ifindex: u32) -> (Generate, Vec<u8>) {
-        let layout = self.layout();
+        let family = self.family();
+        let layout = Layout::of(family);
         let mut frame = self.frame();
-        if let Segment::Udp(..) = self.segment {
-            frame[layout.transport + 6..layout.transport + 8].fill(0);
-        } else if self.is_tcp() {
-            for at in [0, 4, 6, 8, 10, 16].map(|at| layout.transport + at) {
-                frame[at..at + 2].fill(0);
-            }
+        if self.is_tcp() {
+            frame[layout.transport..][..2].fill(0);
+            frame[layout.transport..][4..12].fill(0);
         }
-        let sum_transport = sum(&frame[layout.source..], layout, frame.len());
-        let sum_network = if layout.ipv6 { 0 } else { zeroed_sum(&mut frame[14..34], 10) };
+        let checksum_at = self.segment.checksum(family).map_or(0, |at| layout.transport + at);
+        if checksum_at != 0 {
+            frame[checksum_at..][..2].fill(0);
+        }
+        let sum_transport = sum(&frame, &layout);
+        let sum_network = if family == Family::V6 { 0 } else { zeroed_sum(&mut frame[14..34], 10) };
+        assert!(frame.len() <= abi::TEMPLATE_WORDS * 8, "{:?}: {} bytes", self.segment, frame.len());
         let mut template = [0; abi::TEMPLATE_WORDS];
         for (word, bytes) in template.iter_mut().zip(frame.chunks(8)) {
             let mut padded = [0; 8];
@@ -163,6 +209,7 @@ impl Order {
             limit,
             sum_network,
             sum_transport,
+            checksum_at: checksum_at as u64,
             template,
         };
         (generate, frame)
@@ -175,25 +222,23 @@ impl Order {
             Source::AnyV6 => "2600::".to_owned(),
             Source::AnyV4 | Source::SomeV4(_) => "0.0.0.0".to_owned(),
         };
-        let server = if self.layout().ipv6 { IpAddr::from(SERVER_V6) } else { SERVER_V4.into() };
-        let destination = self.destination.unwrap_or(server).to_string();
+        let family = self.family();
+        let destination = self.destination.unwrap_or(family.server()).to_string();
+        let packet = ip(&source, &destination);
         let segment = tcp::Segment::default().ports(0, self.port);
         let segment = match self.segment {
-            Segment::Udp(from, len) => {
-                return ip(&source, &destination).udp(from, self.port, &vec![0x5a; len & !1]).bytes();
+            Segment::Udp(from, len) => return packet.udp(from, self.port, &vec![0x5a; len & !1]).bytes(),
+            Segment::Ping => return packet.echo(false, &[0x5a; 36]).bytes(),
+            Segment::PingReply => return packet.echo(true, &[0x5a; 36]).bytes(),
+            Segment::Smurf if family == Family::V4 => {
+                return broadcast(ip(&source, "255.255.255.255").echo(false, &[0x5a; 36]).bytes());
             }
-            Segment::Ping => return ip(&source, &destination).icmp(8, 0, &[0x5a; 36]).bytes(),
-            Segment::PingReply => return ip(&source, &destination).icmp(0, 0, &[0x5a; 36]).bytes(),
-            Segment::Smurf => {
-                return broadcast(ip(&source, "255.255.255.255").icmp(8, 0, &[0x5a; 36]).bytes());
-            }
+            Segment::Smurf => return all_nodes(ip(&source, "ff02::1").echo(false, &[0x5a; 36]).bytes()),
             Segment::IcmpError => {
-                let quoted = ip(&destination, "80.9.9.9").syn(self.port);
-                return ip(&source, &destination).icmp_about(3, 4, &quoted).bytes();
+                let peer = if family == Family::V4 { "80.9.9.9" } else { "2a03:80::9" };
+                return packet.too_big(&ip(&destination, peer).syn(self.port)).bytes();
             }
-            Segment::Fragment => {
-                return ip(&source, &destination).fragment(1480, false).raw(17, &[0x5a; 64]).bytes();
-            }
+            Segment::Fragment => return packet.fragment(1480, false).raw(17, &[0x5a; 64]).bytes(),
             Segment::Syn => segment.options(&linux_options(0x0100_0000)),
             Segment::Ack => segment.flags(flag::ACK),
             Segment::Data => {
@@ -203,15 +248,17 @@ impl Order {
             Segment::Rst => segment.flags(flag::RST),
             Segment::SynAck => segment.flags(flag::SYN | flag::ACK),
         };
-        ip(&source, &destination).tcp(&segment).bytes()
+        packet.tcp(&segment).bytes()
     }
 }
 
 /// Sum of the pseudo header and the segment, in the order of memory: the sum's bytes are swapped, which is
 /// all that byte order does to it (RFC 1071 section 2).
-fn sum(from_source: &[u8], layout: &Layout, frame_len: usize) -> u64 {
-    let len = frame_len - layout.transport;
-    let words = Sum::default().plus(from_source).plus(&[0, 6]).plus(&(len as u16).to_be_bytes());
+fn sum(frame: &[u8], layout: &Layout) -> u64 {
+    let len = (frame.len() - layout.transport) as u16;
+    let protocol = u16::from(frame[layout.protocol]);
+    let words =
+        Sum::default().plus(&frame[layout.source..]).plus(&protocol.to_be_bytes()).plus(&len.to_be_bytes());
     u64::from(words.folded().swap_bytes())
 }
 

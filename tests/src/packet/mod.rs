@@ -164,6 +164,25 @@ impl Packet {
         packet
     }
 
+    /// A ping, or the answer to one.
+    #[must_use]
+    pub fn echo(self, is_reply: bool, body: &[u8]) -> Self {
+        let kind = match (self.source.is_ipv6(), is_reply) {
+            (false, false) => 8,
+            (false, true) => 0,
+            (true, false) => 128,
+            (true, true) => 129,
+        };
+        self.icmp(kind, 0, body)
+    }
+
+    /// "Fragmentation needed" or "packet too big" about `quoted`, of which it repeats what fits.
+    #[must_use]
+    pub fn too_big(self, quoted: &Self) -> Self {
+        let (kind, code) = if self.source.is_ipv6() { (2, 0) } else { (3, 4) };
+        self.icmp_about(kind, code, quoted)
+    }
+
     /// An ICMP error about `quoted`, of which it repeats what fits.
     #[must_use]
     pub fn icmp_about(self, kind: u8, code: u8, quoted: &Self) -> Self {
@@ -244,6 +263,13 @@ pub fn tagged(frame: &[u8], ethertype: u16, id: u16) -> Vec<u8> {
 #[must_use]
 pub fn broadcast(mut frame: Vec<u8>) -> Vec<u8> {
     frame[..6].fill(0xff);
+    frame
+}
+
+/// The same IPv6 frame, sent to every node on the link (RFC 2464 7).
+#[must_use]
+pub fn all_nodes(mut frame: Vec<u8>) -> Vec<u8> {
+    frame[..6].copy_from_slice(&[0x33, 0x33, 0, 0, 0, 1]);
     frame
 }
 

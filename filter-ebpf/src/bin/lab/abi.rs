@@ -6,8 +6,8 @@ pub const TEMPLATE_WORDS: usize = 16;
 /// The read-only global `GENERATE`.
 ///
 /// The template has zeros where `generate` writes: source (the last 8 bytes of its first 16 in IPv6 keep
-/// their first two), source port, sequence number, with [`RANDOM_ACK`] the acknowledgment number, and both
-/// checksums.
+/// their first two), source port, sequence number, with [`RANDOM_ACK`] the acknowledgment number, and the
+/// checksums that cover any of these.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Generate {
@@ -25,8 +25,10 @@ pub struct Generate {
     pub limit: u64,
     /// Sum of the IPv4 header's 16-bit words, as they lie in memory.
     pub sum_network: u64,
-    /// Sum of the pseudo header's and the TCP header's 16-bit words.
+    /// Sum of the 16-bit words of the pseudo header and of what follows it.
     pub sum_transport: u64,
+    /// Where the transport's checksum goes, in bytes; 0 for one that doesn't cover the source, as ICMP's.
+    pub checksum_at: u64,
     /// The frame.
     pub template: [u64; TEMPLATE_WORDS],
 }
@@ -37,7 +39,7 @@ pub const IPV6: u32 = 1;
 pub const RANDOM_SOURCE: u32 = 2;
 /// A new acknowledgment number in each frame.
 pub const RANDOM_ACK: u32 = 4;
-/// Nothing but the source is new: what is not TCP, without a transport checksum.
+/// Nothing but the source is new: what is not TCP.
 pub const ONLY_SOURCE: u32 = 8;
 
 /// Index into the per-CPU array `TALLY`.

@@ -24,6 +24,7 @@ static GENERATE: Global<Generate> = Global::new(Generate {
     limit: 0,
     sum_network: 0,
     sum_transport: 0,
+    checksum_at: 0,
     template: [0; TEMPLATE_WORDS],
 });
 
@@ -155,48 +156,51 @@ fn checksum(sum: u64) -> u64 {
     !((sum & 0xffff) + (sum >> 16)) & 0xffff
 }
 
-/// The transport's checksum, if it has one.
+/// The transport's checksum in the word at `index`, if it goes there. Zero is how UDP says that there is none (RFC 768);
+/// 0xffff means the same to the sum, and does for all.
 #[inline(always)]
-fn transport(fresh: &Fresh) -> u64 {
-    if config!(flags) & ONLY_SOURCE == 0 { checksum(config!(sum_transport) + fresh.sum()) } else { 0 }
+fn transport(fresh: &Fresh, index: usize) -> u64 {
+    let at = config!(checksum_at);
+    if at == 0 || at / 8 != index as u64 {
+        return 0;
+    }
+    let checksum = checksum(config!(sum_transport) + fresh.sum());
+    (if checksum == 0 { 0xffff } else { checksum }) << (at % 8 * 8)
 }
 
-/// Ethernet 14, IPv4 20 (checksum at 24, source at 26), TCP (port at 34, sequence at 38, checksum at 50).
+/// Ethernet 14, IPv4 20 (checksum at 24, source at 26), TCP (port at 34, sequence at 38, acknowledgment at 42).
 #[inline(always)]
 fn write_v4(start: usize, end: usize, fresh: &Fresh) -> bool {
     let network = checksum(config!(sum_network) + words(fresh.source));
-    let transport = transport(fresh);
     let (ack, seq) = (fresh.acknowledgment, fresh.sequence);
-    write(start, end, |index| match index {
+    write(start, end, fresh, |index| match index {
         3 => network | fresh.source << 16,
         4 => fresh.port << 16 | seq << 48,
         5 => seq >> 16 | ack << 16,
-        6 => transport << 16,
         _ => 0,
     })
 }
 
-/// Ethernet 14, IPv6 40 (source at 22), TCP (port at 54, sequence at 58, acknowledgment at 62, checksum at 70).
+/// Ethernet 14, IPv6 40 (source at 22), TCP (port at 54, sequence at 58, acknowledgment at 62).
 #[inline(always)]
 fn write_v6(start: usize, end: usize, fresh: &Fresh) -> bool {
-    let transport = transport(fresh);
     let (ack, seq) = (fresh.acknowledgment, fresh.sequence);
-    write(start, end, |index| match index {
+    write(start, end, fresh, |index| match index {
         3 => fresh.source,
         6 => fresh.port << 48,
         7 => seq << 16 | ack << 48,
-        8 => ack >> 16 | transport << 48,
+        8 => ack >> 16,
         _ => 0,
     })
 }
 
-/// Writes the template with `edit` or-ed into it.
+/// Writes the template with `edit` and the transport's checksum or-ed into it.
 #[inline(always)]
-fn write(start: usize, end: usize, edit: impl Fn(usize) -> u64) -> bool {
+fn write(start: usize, end: usize, fresh: &Fresh, edit: impl Fn(usize) -> u64) -> bool {
     let len = config!(len) as usize;
     let mut index = 0;
     while index < TEMPLATE_WORDS {
-        let word = config!(template[index]) | edit(index);
+        let word = config!(template[index]) | edit(index) | transport(fresh, index);
         let (at, left) = (start + index * 8, len.wrapping_sub(index * 8));
         // SAFETY: each store lies before the frame's end; frames start 8-aligned (XDP_PACKET_HEADROOM).
         unsafe {
