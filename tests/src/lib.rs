@@ -7,9 +7,9 @@
 //! | [`packet`] | frames, built and read back |
 //! | [`testrun`], [`filter`] | one frame through one loaded program, and every counter's step |
 //! | [`probe`] | a million of them |
-//! | [`server`], [`client`], [`bulk`], [`latency`] | legitimate traffic |
+//! | [`server`], [`client`], [`bulk`], [`honest`], [`latency`] | legitimate traffic |
 //! | [`daemon`], [`config`], [`metrics`] | the real `floodwall`, its configuration, its counters |
-//! | [`stand`] | all of it together |
+//! | [`stand`], [`defence`] | all of it together; floods against it |
 //! | [`snmp`] | the stack's own counters |
 //! | [`cleanup`] | what must not outlive us |
 //!
@@ -20,9 +20,11 @@ pub mod cleanup;
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod defence;
 pub mod device;
 pub mod filter;
 pub mod flood;
+pub mod honest;
 pub mod lab;
 pub mod latency;
 pub mod metrics;

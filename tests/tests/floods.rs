@@ -12,9 +12,10 @@ use filter_common::reason::{Action, Reason};
 use filter_tests::{
     bulk,
     config::Config,
-    flood::{Flood, Order, Segment, Source},
+    defence::unprotected,
+    flood::{Flood, Order, Segment, flood_of},
     latency::Tried,
-    pair::{CLIENT_V4, Pair, SERVER_V4, SERVER_V6, Wire},
+    pair::{CLIENT_V4, Family, Pair, SERVER_V4, SERVER_V6, Wire},
     sched::Cores,
     server::{Kind, listen},
     snmp,
@@ -65,11 +66,8 @@ impl Session {
     }
 }
 
-fn orders(kinds: &[Segment], pps: u64) -> Result<Vec<Order>> {
-    let core = Cores::pick()?.attacker;
-    let order =
-        |segment: &Segment| Order { segment: *segment, pps, nice: 5, ..Order::syns(Source::AnyV4, core) };
-    Ok(kinds.iter().map(order).collect())
+fn of(kind: Segment, pps: u64) -> Result<Order> {
+    flood_of(kind, Family::V4, pps)
 }
 
 /// What honest traffic met under a flood of these kinds; everything but the visitors must be whole.
@@ -80,7 +78,7 @@ fn honest(stand: &Stand, orders: &[Order]) -> Result<Tried> {
     // A service in use: some of its segments are looked up, and show that it has sockets.
     stand.visit_well(200)?;
     let mut idle = Session::open(pair, &sessions, false)?;
-    let floods = orders.iter().map(|order| Flood::start(&pair.client, order)).collect::<Result<Vec<_>>>()?;
+    let floods = Flood::start_all(&pair.client, orders)?;
     thread::sleep(Duration::from_millis(500));
     let served = bulk::serve(listen(&pair.server.namespace, 81, Kind::Tcp)?);
     let tried = thread::scope(|scope| -> Result<Tried> {
@@ -102,7 +100,7 @@ fn defended(kind: Segment, reason: Reason) -> Result<()> {
     let stand = Stand::with(&config(), Wire::Cable, Kind::Tcp)?;
     stand.pair.pin(Cores::pick()?)?;
     let (before, stack) = (stand.floodwall.scrape()?, snmp::read(&stand.pair.server.namespace)?);
-    let tried = honest(&stand, &orders(&[kind], 100_000)?)?;
+    let tried = honest(&stand, &[of(kind, 100_000)?])?;
     ensure!(tried.failed() == 0, "{kind:?}: {}", tried.summary());
     let packets = stand.floodwall.scrape()?.risen(&before, PACKETS, "reason");
     let of = |reason: Reason| packets.get(reason.label()).copied().unwrap_or(0);
@@ -149,7 +147,8 @@ fn all_of_them_at_once() -> Result<()> {
     let stand = Stand::with(&config(), Wire::Cable, Kind::Tcp)?;
     stand.pair.pin(Cores::pick()?)?;
     let before = stand.floodwall.scrape()?;
-    let tried = honest(&stand, &orders(&Segment::ALL, 10_000)?)?;
+    let orders = Segment::ALL.iter().map(|kind| of(*kind, 10_000)).collect::<Result<Vec<_>>>()?;
+    let tried = honest(&stand, &orders)?;
     ensure!(tried.failed() == 0, "{}", tried.summary());
     let packets = stand.floodwall.scrape()?.risen(&before, PACKETS, "reason");
     // While its SYNs are answered, an ACK to the service needs a cookie: it ends as an invalid one.
@@ -159,21 +158,12 @@ fn all_of_them_at_once() -> Result<()> {
     Ok(())
 }
 
-/// The stand with Floodwall taken off.
-fn unprotected() -> Result<Stand> {
-    let mut stand = Stand::with(&config(), Wire::Cable, Kind::Tcp)?;
-    stand.pair.pin(Cores::pick()?)?;
-    stand.floodwall.end(nix::sys::signal::Signal::SIGTERM)?;
-    stand.floodwall.succeed("detach --pins {pins}")?;
-    Ok(stand)
-}
-
 /// The same visitors and SYNs without Floodwall, and without the stack's own cookies: most lose.
 #[test]
 fn a_syn_flood_without_floodwall() -> Result<()> {
-    let stand = unprotected()?;
+    let stand = unprotected(&config())?;
     stand.pair.server.namespace.sysctl(&[("net.ipv4.tcp_syncookies", "0")])?;
-    let _flood = Flood::start(&stand.pair.client, &orders(&[Segment::Syn], 100_000)?[0])?;
+    let _flood = Flood::start(&stand.pair.client, &of(Segment::Syn, 100_000)?)?;
     thread::sleep(Duration::from_millis(500));
     let tried = stand.visit(SERVER_V4.into(), 50, 100)?;
     ensure!(tried.failed() > 50, "the bed floods nobody: {}", tried.summary());
@@ -183,10 +173,10 @@ fn a_syn_flood_without_floodwall() -> Result<()> {
 /// Without Floodwall each stray costs the stack an answer; a RST costs it a look-up.
 #[test]
 fn floods_of_strays_without_floodwall() -> Result<()> {
-    let stand = unprotected()?;
+    let stand = unprotected(&config())?;
     for kind in [Segment::Ack, Segment::Data, Segment::Fin, Segment::SynAck] {
         let stack = snmp::read(&stand.pair.server.namespace)?;
-        let order = Order { frames: 50_000, ..orders(&[kind], 50_000)?.remove(0) };
+        let order = Order { frames: 50_000, ..of(kind, 50_000)? };
         Flood::start(&stand.pair.client, &order)?.wait()?;
         let resets = || -> Result<u64> {
             let risen = snmp::risen(&stack, &snmp::read(&stand.pair.server.namespace)?);
@@ -215,7 +205,7 @@ fn auto_arms_and_disarms() -> Result<()> {
     };
     stand.visit_well(50)?;
     ensure!(!armed()? && stand.floodwall.packets(Reason::CookieSent)? == 0, "calm: the stack's");
-    let order = Order { frames: 20_000, ..orders(&[Segment::Syn], 50_000)?.remove(0) };
+    let order = Order { frames: 20_000, ..of(Segment::Syn, 50_000)? };
     Flood::start(&stand.pair.client, &order)?.wait()?;
     wait_for("all are counted", Duration::from_secs(2), || {
         let scrape = stand.floodwall.scrape()?;
@@ -230,7 +220,7 @@ fn auto_arms_and_disarms() -> Result<()> {
     wait_for("it disarms", Duration::from_secs(10), || Ok(!armed()?))?;
     eprintln!("disarmed {:?} after the flood and some visits", disarmed.elapsed());
     ensure!((count()? - 1.0).abs() < 0.1, "armed once");
-    let between = Order { frames: 4000, ..orders(&[Segment::Syn], 1000)?.remove(0) };
+    let between = Order { frames: 4000, ..of(Segment::Syn, 1000)? };
     Flood::start(&stand.pair.client, &between)?.wait()?;
     ensure!((count()? - 1.0).abs() < 0.1, "between the thresholds nothing flaps");
     stand.visit_well(50)
@@ -269,7 +259,7 @@ fn the_stacks_own_cookies_are_known() -> Result<()> {
     stand.pair.server.namespace.sysctl(&[("net.ipv4.tcp_syncookies", "2")])?;
     // Among these segments are some that are looked up, and show that the service has sockets.
     stand.visit_well(200)?;
-    let _flood = Flood::start(&stand.pair.client, &orders(&[Segment::Ack], 50_000)?[0])?;
+    let _flood = Flood::start(&stand.pair.client, &of(Segment::Ack, 50_000)?)?;
     let dropped = || Ok(stand.floodwall.packets(Reason::StrayAck)? > 1000);
     wait_for("strays are dropped", Duration::from_secs(5), dropped)?;
     stand.visit_well(100)?;
@@ -291,7 +281,7 @@ fn forged_sources_evict_nobody() -> Result<()> {
     // All of it at once takes minutes: FLOODWALL_FORGED=20000000 is ten million sources, two packets each.
     let frames = std::env::var("FLOODWALL_FORGED").map_or(Ok(300_000), |text| text.parse())?;
     for kind in Segment::ALL {
-        let order = Order { frames, ..orders(&[kind], 0)?.remove(0) };
+        let order = Order { frames, ..of(kind, 0)? };
         Flood::start(&stand.pair.client, &order)?.wait()?;
     }
     let sent = stand.floodwall.packets(Reason::ChallengeSent)?;
