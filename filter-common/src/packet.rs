@@ -365,12 +365,12 @@ fn ipv4_payload<F: Frame>(
 pub(crate) fn plain_v4<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mut Packet) -> Parsed<bool> {
     let start = *cursor;
     let Some(header) = cursor.read::<Ipv4>() else { return Break(Reason::Ipv4Truncated) };
-    let is_whole = u16::from_be(header.fragment) & 0x3fff == 0;
+    let is_whole = matches!(u16::from_be(header.fragment) & 0x3fff, 0);
     if header.version_ihl != 0x45 || !is_whole || !is_plain(header.protocol) {
         return Continue(false);
     }
     let length = ipv4_payload(frame, &start, &header, 20, packet)?;
-    plain_transport(cursor, Payload::whole(header.protocol, length, false), packet)
+    plain_transport(cursor, &Payload::whole(header.protocol, length, false), packet)
 }
 
 /// As [`plain_v4`]: TCP or UDP right behind the IPv6 header.
@@ -383,7 +383,7 @@ pub(crate) fn plain_v6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mu
     }
     let length = ipv6_payload(frame, &start, &header, packet)?;
     packet.l4 = packet.l3 + size_of::<Ipv6>() as u16;
-    plain_transport(cursor, Payload::whole(header.next_header, length, true), packet)
+    plain_transport(cursor, &Payload::whole(header.next_header, length, true), packet)
 }
 
 #[inline(always)]
@@ -392,8 +392,8 @@ const fn is_plain(protocol: u8) -> bool {
 }
 
 #[inline(always)]
-fn plain_transport(cursor: &mut Cursor<'_>, payload: Payload, packet: &mut Packet) -> Parsed<bool> {
-    transport(cursor, &payload, packet)?;
+fn plain_transport(cursor: &mut Cursor<'_>, payload: &Payload, packet: &mut Packet) -> Parsed<bool> {
+    transport(cursor, payload, packet)?;
     Continue(true)
 }
 

@@ -1,7 +1,5 @@
 //! Makes a [`Plan`] so: everything is loaded first, then attached and swapped.
 
-use std::fs::File;
-
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf,
@@ -111,15 +109,16 @@ pub fn apply(plan: &Plan) -> Result<Dataplane> {
     raise_memlock();
     let schema = Schema::of(object::filter()?)?.with(&plan.tables, &plan.words)?;
     let pins = Pins::at(&plan.pins, &schema.layout())?;
-    let lock = pins.create()?;
-    let notes = apply_locked(plan, &pins, &schema, &lock).inspect_err(|_| pins.abandon())?;
+    let _lock = pins.create()?;
+    let notes = apply_locked(plan, &pins, &schema).inspect_err(|_| pins.abandon())?;
     for note in &notes {
         info!("{note}");
     }
     Ok(Dataplane { notes, ..Dataplane::open_at(pins)? })
 }
 
-fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, lock: &File) -> Result<Vec<String>> {
+/// With the lock held.
+fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let seed = seed(pins)?;
     let mut slots = match pins.map(slots::NAME) {
@@ -142,8 +141,8 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema, lock: &File) -> Resul
     }
     if became_generic(&targets, pins)? {
         drop(targets);
-        notes.extend(apply_locked(plan, pins, schema, lock)?);
-        return Ok(notes);
+        pins.stage()?;
+        notes.extend(apply_locked(plan, pins, schema)?);
     }
     Local::open(&pins.map(name::LOCAL), &pins.map(name::HINTS))?.set(&plan.local, &plan.broadcasts)?;
     RuleCounters::open(&pins.map(name::RULE_COUNTERS))?.belong_to(&plan.rule_names)?;

@@ -83,9 +83,14 @@ impl Pins {
         for folder in [&self.links, &self.maps] {
             make_private(folder)?;
         }
-        remove_folder(&self.staging)?;
-        make_private(&self.staging)?;
+        self.stage()?;
         Ok(lock)
+    }
+
+    /// Makes an empty staging folder.
+    pub(super) fn stage(&self) -> Result<()> {
+        remove_folder(&self.staging)?;
+        make_private(&self.staging)
     }
 
     /// Forgets an apply that failed: what was staged, and folders that hold nothing.
