@@ -116,6 +116,13 @@ impl Hints {
         until != 0 && now() < until
     }
 
+    /// Sets the bit of an own address.
+    #[cfg(test)]
+    pub(crate) fn set_own(&self, address: &Address) {
+        let (word, bit) = own(address);
+        self.own[word].store(self.own[word].load() | 1 << bit);
+    }
+
     /// Sets every bit: everything may be.
     pub fn fill(&self) {
         self.own.iter().chain(&self.broadcast).for_each(|word| word.store(u64::MAX));

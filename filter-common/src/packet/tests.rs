@@ -155,3 +155,47 @@ proptest! {
         let _ = read(&bytes);
     }
 }
+
+/// What the short way reads: `Continue(false)` where the whole parser has to.
+fn plain(frame: &Bytes, packet: &mut Packet) -> Parsed<bool> {
+    let mut cursor = frame.cursor();
+    match link(frame, &mut cursor, packet)? {
+        Family::V4 => plain_v4(frame, &mut cursor, packet),
+        Family::V6 => plain_v6(frame, &mut cursor, packet),
+    }
+}
+
+#[test]
+fn segments_without_options_are_plain() {
+    for (source, destination) in [(CLIENT, SERVER), (CLIENT6, SERVER6)] {
+        let mut packet = Packet::EMPTY;
+        let frame = Bytes::from(Tcp::syn(source, destination).bytes());
+        assert_eq!(plain(&frame, &mut packet), Continue(true));
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_plain_is_read_alike(
+        is_v6: bool, cut in 0_usize..120, flips in prop::collection::vec(0_usize..640, 0..4),
+    ) {
+        let mut tcp = if is_v6 { Tcp::syn(CLIENT6, SERVER6) } else { Tcp::syn(CLIENT, SERVER) };
+        tcp.header.destination_port = 80;
+        let mut bytes = tcp.bytes();
+        for bit in flips {
+            let at = bit / 8 % bytes.len();
+            bytes[at] ^= 1 << (bit % 8);
+        }
+        bytes.truncate(bytes.len().saturating_sub(cut.saturating_sub(60)));
+        let frame = Bytes::from(bytes);
+        let (mut short, mut whole) = (Packet::EMPTY, Packet::EMPTY);
+        match plain(&frame, &mut short) {
+            Continue(false) => {}
+            Continue(true) => {
+                prop_assert_eq!(parse_into(&frame, &mut whole), Continue(()));
+                prop_assert_eq!(short, whole);
+            }
+            Break(reason) => prop_assert_eq!(parse_into(&frame, &mut whole), Break(reason)),
+        }
+    }
+}

@@ -73,26 +73,37 @@ pub fn judge<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
     let mut packet = Packet::EMPTY;
     let way = short(frame, &mut packet, state);
     match way.next {
-        Next::Ends => return way.fate,
-        Next::Admitted => return converse(frame, &packet, way.service, Ruled::GoesOn, state),
-        Next::Odd => {
-            if let Break(reason) = parse_into(frame, &mut packet) {
-                return fate(reason, state);
-            }
-            if let Break(reason) = early(&packet, state) {
-                return fate(reason, state);
-            }
-        }
-        Next::Long => {}
+        Next::Ends => way.fate,
+        Next::Admitted => converse(frame, &packet, way.service, Ruled::GoesOn, state),
+        Next::Long => long(frame, &packet, state),
+        Next::Odd => whole(frame, state),
     }
+}
+
+/// All of the pipeline, without the short way.
+#[inline(always)]
+fn whole<F: Frame, S: State>(frame: &mut F, state: &S) -> Fate {
+    let mut packet = Packet::EMPTY;
+    if let Break(reason) = parse_into(frame, &mut packet) {
+        return fate(reason, state);
+    }
+    if let Break(reason) = early(&packet, state) {
+        return fate(reason, state);
+    }
+    long(frame, &packet, state)
+}
+
+/// What comes behind [`early`].
+#[inline(always)]
+fn long<F: Frame, S: State>(frame: &mut F, packet: &Packet, state: &S) -> Fate {
     let has_rules = state.config().has(flags::RULES);
-    let ruled = if has_rules { rules::check(&packet, state) } else { Ruled::GoesOn };
+    let ruled = if has_rules { rules::check(packet, state) } else { Ruled::GoesOn };
     if let Ruled::Drop(reason) = ruled {
         return fate(reason, state);
     }
-    match admit(frame, &packet, ruled, state) {
+    match admit(frame, packet, ruled, state) {
         Break(fate) => fate,
-        Continue(service) => converse(frame, &packet, service, ruled, state),
+        Continue(service) => converse(frame, packet, service, ruled, state),
     }
 }
 
@@ -296,6 +307,8 @@ const fn end(verdict: Verdict) -> Reason {
 mod limit_tests;
 #[cfg(test)]
 mod packet_tests;
+#[cfg(test)]
+mod short_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn host() -> World {
     world
 }
 
-fn udp(source: (&str, u16), destination: (&str, u16), payload: &[u8]) -> Vec<u8> {
+pub(super) fn udp(source: (&str, u16), destination: (&str, u16), payload: &[u8]) -> Vec<u8> {
     let mut datagram = [source.1.to_be_bytes(), destination.1.to_be_bytes()].concat();
     datagram.extend((8 + payload.len() as u16).to_be_bytes());
     datagram.extend([0, 0]);
@@ -65,7 +65,7 @@ fn only_who_was_asked_may_answer() {
     assert_eq!(received(&world, (CLIENT, 53), (SERVER, 40_000)), Reason::UdpReflection, "too late");
 }
 
-fn echo(source: &str, destination: &str, kinds: [u8; 2], id: u16) -> Vec<u8> {
+pub(super) fn echo(source: &str, destination: &str, kinds: [u8; 2], id: u16) -> Vec<u8> {
     let (from, to) = (address(source), address(destination));
     let [v4, v6] = kinds;
     let message =

@@ -192,6 +192,8 @@ impl Bans {
         hint_at(&self.hints, key);
         let mut inserted = self.sources.insert(key, raw, BPF_NOEXIST);
         if is(&inserted, libc::E2BIG) && self.make_room(now)? {
+            // The sweep has forgotten it.
+            hint_at(&self.hints, key);
             inserted = self.sources.insert(key, raw, BPF_NOEXIST);
         }
         if is(&inserted, libc::E2BIG) {
