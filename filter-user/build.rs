@@ -1,8 +1,9 @@
 //! Builds `filter-ebpf` and hands the objects over to be embedded:
-//! `include_bytes_aligned!(env!("FLOODWALL_FILTER_OBJECT"))`, and `FLOODWALL_LAB_OBJECT` likewise.
+//! `include_bytes_aligned!(env!("FLOODWALL_FILTER_OBJECT"))`, and `FLOODWALL_BENCH_OBJECT` and `FLOODWALL_LAB_OBJECT`
+//! likewise.
 //!
 //! The compiler is the rustup toolchain that `cargo xtask setup` provides. With `FLOODWALL_EBPF_OBJECT` (and
-//! `FLOODWALL_EBPF_LAB`) naming compiled objects no such toolchain is needed.
+//! `FLOODWALL_EBPF_BENCH`, `FLOODWALL_EBPF_LAB`) naming compiled objects no such toolchain is needed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -13,7 +14,12 @@ use aya_build::{Package, Toolchain};
 
 const TOOLCHAIN: &str = "floodwall-ebpf";
 const FILTER: &str = "FLOODWALL_EBPF_OBJECT";
-const LAB: &str = "FLOODWALL_EBPF_LAB";
+/// What comes with the filter: variable that names a compiled one, variable with the object's path, name of filter-ebpf's
+/// binary.
+const OTHERS: [(&str, &str, &str); 2] = [
+    ("FLOODWALL_EBPF_BENCH", "FLOODWALL_BENCH_OBJECT", "bench"),
+    ("FLOODWALL_EBPF_LAB", "FLOODWALL_LAB_OBJECT", "lab"),
+];
 
 fn main() -> ExitCode {
     match provide() {
@@ -28,23 +34,26 @@ fn main() -> ExitCode {
 }
 
 fn provide() -> Result<()> {
-    for variable in [FILTER, LAB] {
+    for variable in OTHERS.iter().map(|(variable, ..)| *variable).chain([FILTER]) {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set: cargo runs this")?);
-    // The names of filter-ebpf's binaries.
-    let (filter, lab) = (out.join("floodwall"), out.join("lab"));
+    let filter = out.join("floodwall");
     if let Some(compiled) = object(FILTER)? {
         copy(&compiled, &filter)?;
-        match object(LAB)? {
-            Some(compiled) => copy(&compiled, &lab)?,
-            None => fs::write(&lab, [])?,
+        for (variable, _, name) in OTHERS {
+            match object(variable)? {
+                Some(compiled) => copy(&compiled, &out.join(name))?,
+                None => fs::write(out.join(name), [])?,
+            }
         }
     } else {
         build()?;
     }
     println!("cargo::rustc-env=FLOODWALL_FILTER_OBJECT={}", filter.display());
-    println!("cargo::rustc-env=FLOODWALL_LAB_OBJECT={}", lab.display());
+    for (_, path, name) in OTHERS {
+        println!("cargo::rustc-env={path}={}", out.join(name).display());
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The verbs: one file each. They print and end; what they do is done elsewhere.
 
 pub mod ban;
+pub mod bench;
 pub mod client;
 pub mod config;
 pub mod cookie;
@@ -88,6 +89,8 @@ enum Command {
     /// Sources that are dropped for a while
     #[command(subcommand)]
     Ban(ban::Command),
+    /// Measure what the filter takes per packet on this host, on a private copy of it
+    Bench(bench::Args),
     /// SYN cookies' keys
     #[command(subcommand)]
     Cookie(cookie::Command),
@@ -111,6 +114,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(args) => status::run(&args, &socket, out),
         Command::Doctor(args) => doctor::run(&args, out),
         Command::Ban(command) => ban::run(&command, &socket, out),
+        Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),
         Command::Config(command) => config::run(&command, out),
     };

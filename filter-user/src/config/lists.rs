@@ -10,7 +10,7 @@ use filter_common::list::{
     Class, Listed,
     build::{resolve, summarise},
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
@@ -53,6 +53,18 @@ pub fn read(settings: &schema::Lists, problems: &mut Problems) -> Lists {
     if problems.any_error() {
         return Lists::default();
     }
+    tables(allow, block)
+}
+
+/// A block list of these prefixes and nothing else.
+#[must_use]
+pub fn blocking(prefixes: &[Ipv4Net]) -> Lists {
+    let v4 = prefixes.iter().map(|net| (net.network().to_bits(), net.broadcast().to_bits())).collect();
+    tables(Given::default(), Given { v4, v6: Vec::new() })
+}
+
+/// What both lists come to.
+fn tables(allow: Given, block: Given) -> Lists {
     let prefixes = [allow.prefixes(), block.prefixes()];
     let (v4, v6) = (resolve(allow.v4, block.v4), resolve(allow.v6, block.v6));
     let mut hash = Sha256::new();

@@ -11,6 +11,7 @@
 //! | `pins`, `schema`, `slots`, `fingerprint` | what outlives the daemon |
 //! | `tables`, `rules`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
+//! | [`measure`] | timing of loaded programs |
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -41,6 +42,7 @@ mod load;
 mod local;
 mod look;
 mod mapping;
+pub mod measure;
 mod netlink;
 pub mod object;
 mod pins;

@@ -9,7 +9,10 @@ use super::kfunc;
 /// The filter: XDP and tc programs with their maps.
 pub static FILTER: &[u8] = aya::include_bytes_aligned!(env!("FLOODWALL_FILTER_OBJECT"));
 
-/// Programs of the demo, the benchmarks and the tests.
+/// What `floodwall bench` measures with; empty if this binary was built around a compiled filter alone.
+pub static BENCH: &[u8] = aya::include_bytes_aligned!(env!("FLOODWALL_BENCH_OBJECT"));
+
+/// Programs of the demo and the tests.
 pub static LAB: &[u8] = aya::include_bytes_aligned!(env!("FLOODWALL_LAB_OBJECT"));
 
 /// [`FILTER`] with its kfunc calls resolved for the running kernel.
