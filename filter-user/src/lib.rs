@@ -6,7 +6,7 @@
 //! - [`dataplane`]: the only place that touches BPF: loads, attaches, pins, reads and writes maps.
 //! - [`daemon`]: the running loop: reload, key rotation, own addresses, control socket, shutdown.
 //! - [`observe`]: metrics and status, read from the maps when somebody asks.
-//! - [`bench`]: nanoseconds per packet, on private copies of the filter.
+//! - [`mod@bench`]: nanoseconds per packet, on private copies of the filter.
 //! - [`cmd`]: the verbs, one file each, and how they end.
 //! - [`sys`]: what only an `ioctl` answers.
 //!

@@ -54,6 +54,21 @@ fn a_bad_command_line_is_code_2() {
 }
 
 #[test]
+fn what_bench_cannot_compare_with_is_told_before_it_measures() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("saved.json");
+    for (text, wanted) in [("nothing", "no saved result"), ("{\"schema\":2}", "form 2 instead of 1")] {
+        std::fs::write(&path, text).expect("file");
+        let error = error(&floodwall(&["bench", "--json", "--baseline", path.to_str().expect("UTF-8")]));
+        assert!(
+            error["kind"] == "usage" && error["message"].as_str().is_some_and(|said| said.contains(wanted))
+        );
+    }
+    assert_eq!(error(&floodwall(&["bench", "--json", "--paths", "no-such-path"]))["kind"], "usage");
+    assert_eq!(error(&floodwall(&["bench", "--json", "--sources", "3"]))["kind"], "usage");
+}
+
+#[test]
 fn without_a_daemon_rotation_is_code_3() {
     let output = floodwall(&["cookie", "rotate", "--json", "--socket", "/nonexistent.sock"]);
     assert_eq!(error(&output)["kind"], "daemon_unreachable");

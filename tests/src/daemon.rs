@@ -205,7 +205,7 @@ impl Drop for Floodwall {
 }
 
 /// `FLOODWALL_BIN`, else the binary of the same build as this one.
-fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = env::var_os("FLOODWALL_BIN") {
         return Ok(path.into());
     }

@@ -1,9 +1,10 @@
 //! The project's tasks, run as `cargo xtask <task>`; one file per task.
 //!
-//! [`setup`] finds or builds the eBPF toolchain, [`demo`] and [`mod@test`] need root, [`ci`] is CI exactly and
+//! [`setup`] finds or builds the eBPF toolchain, [`demo`], [`mod@bench`] and [`mod@test`] need root, [`ci`] is CI exactly and
 //! [`deny`] checks licences and sources. The other modules are what these share.
 
 mod apt;
+mod bench;
 mod cache;
 mod ci;
 mod demo;
@@ -30,6 +31,7 @@ usage: cargo xtask <task>
 
   setup          find or build the eBPF toolchain, and the tools that demo and test need
   demo [args]    set up, then run the demonstration (root); the arguments are the demo's own
+  bench [args]   set up, build a release, then measure the filter (root); the arguments are those of floodwall bench
   test [-- ..]   set up, then run the tests of every crate (root); what follows -- goes to the test binaries
   test --kernel VERSION [-- ..]
                  the verdicts and a handshake on another Linux (6.1, 6.12), in qemu; may be repeated
@@ -55,6 +57,7 @@ fn run(args: &[OsString]) -> Result<()> {
     match task {
         Some("setup") if rest.is_empty() => setup::run(),
         Some("demo") => demo::run(rest),
+        Some("bench") => bench::run(after_dashes(rest)),
         Some("test") => match kernel::wanted(rest)? {
             (series, rest) if series.is_empty() => test::run(after_dashes(rest)),
             (series, rest) => kernel::run(&series, after_dashes(rest)),

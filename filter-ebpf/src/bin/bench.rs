@@ -40,12 +40,6 @@ pub fn wrap(context: XdpContext) -> u32 {
     restore::and_go_on(&context)
 }
 
-/// The same for programs that take frames in several buffers: a table of programs holds one kind.
-#[xdp(frags)]
-pub fn wrap_frags(context: XdpContext) -> u32 {
-    restore::and_go_on(&context)
-}
-
 #[xdp]
 pub fn empty_drop(_context: XdpContext) -> u32 {
     xdp_action::XDP_DROP

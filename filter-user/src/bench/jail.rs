@@ -31,12 +31,12 @@ impl Jail {
         let none = MsFlags::empty();
         mount(Some("bpf"), PINS, Some("bpf"), none, None::<&str>).with_context(|| format!("mount {PINS}"))?;
         let mut jail = Self::default();
-        jail.next()?;
+        jail.change_network()?;
         Ok(jail)
     }
 
     /// Moves this thread to a new network namespace; a loopback device is all that is in it.
-    pub fn next(&mut self) -> Result<()> {
+    pub fn change_network(&mut self) -> Result<()> {
         unshare(CloneFlags::CLONE_NEWNET).map_err(refused)?;
         self.0.push(File::open("/proc/thread-self/ns/net").context("the network namespace")?);
         Ok(())

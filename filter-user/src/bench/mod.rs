@@ -9,6 +9,8 @@
 //!
 //! docs/performance.md tells the method.
 
+#![expect(clippy::cast_precision_loss, reason = "counts of packets and of samples, far below 2^52")]
+
 pub mod compare;
 pub mod facts;
 pub mod frames;
@@ -117,7 +119,7 @@ pub fn run(case: &Case, options: &Options, tell: &dyn Fn(&str)) -> Result<Report
         stands.insert(path.scene, stand);
     }
     let references = References::new(&mut jail)?;
-    jail.next()?;
+    jail.change_network()?;
     let _listener = jail::listen(facts.port)?;
     let core = jail::pin(options.cpu)?;
     tell(&format!("measuring {} paths in {} rounds on CPU {core}", paths.len(), options.rounds));

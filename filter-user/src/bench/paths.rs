@@ -100,6 +100,7 @@ fn data_to(ends: Ends) -> Frame {
 }
 
 /// A SYN with everything that Linux puts into it.
+#[must_use]
 pub fn syn(facts: &Facts, source: u32) -> Frame {
     syn_to(Ends::new(v4(source), facts.v4, facts.port))
 }

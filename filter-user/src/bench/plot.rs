@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::report::{Report, Row, Run};
 
-const LEFT: f64 = 250.0;
+const LEFT: f64 = 280.0;
 const WIDTH: f64 = 900.0;
 const RIGHT: f64 = 60.0;
 const TOP: f64 = 64.0;

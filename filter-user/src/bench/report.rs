@@ -66,6 +66,18 @@ pub struct Harness {
     pub tx: Quartiles,
 }
 
+/// Part of the median by which the quartiles of a program that always does the same may differ.
+const QUIET: f64 = 0.1;
+
+impl Harness {
+    /// Others use this CPU, or the memory and caches that it shares: the figures are too high, and worth little.
+    #[must_use]
+    pub fn is_disturbed(&self) -> bool {
+        let Quartiles { median, q1, q3 } = self.wrapped;
+        q3 - q1 > median * QUIET
+    }
+}
+
 /// One way through the filter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -194,6 +206,13 @@ mod tests {
         assert_eq!(well.line_rate[2], LineRate { gbit: 100, share: 0.32 });
         assert!(!run(vec![("stray", 60), ("pass", 940)]).ok);
         assert!(!run(vec![]).ok);
+    }
+
+    #[test]
+    fn a_busy_machine_shows_in_what_never_changes() {
+        let wrapped = |samples: &[f64]| Harness { wrapped: Quartiles::of(samples), ..Harness::default() };
+        assert!(!wrapped(&[30.0, 31.0, 32.0]).is_disturbed());
+        assert!(wrapped(&[30.0, 36.0, 42.0]).is_disturbed());
     }
 
     #[test]

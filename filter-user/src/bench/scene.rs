@@ -110,8 +110,9 @@ impl Scene {
         let (mut plan, _) = fit(&loaded, host)?;
         plan.tables.bans = plan.tables.bans.max(self.bans(entries));
         let only = plan.interfaces.first_mut().context("no interface")?;
-        only.name = DEVICE.to_owned();
-        only.attach = Attach::Generic;
+        DEVICE.clone_into(&mut only.name);
+        // For frames in several buffers the code would be the same.
+        (only.attach, only.frags) = (Attach::Generic, false);
         (only.ingress, only.egress) = (None, None);
         only.config.flags &= !(flags::OBSERVE | flags::OBSERVE_SERVICES);
         lift(&mut only.config);

@@ -27,21 +27,20 @@ pub struct Stand {
 impl Stand {
     /// Loads it into namespaces of its own.
     pub fn new(jail: &mut Jail, plan: Plan, bans: &[Ipv4Net]) -> Result<Self> {
-        jail.next()?;
+        jail.change_network()?;
         let dataplane = dataplane::apply(&plan)?;
         let id = dataplane.interfaces()?.first().and_then(|interface| interface.xdp_program);
         let program = measure::program(id.context("no XDP program")?)?;
         let keys = secrets::Settings {
-            period: std::time::Duration::from_secs(3600),
+            period: std::time::Duration::from_hours(1),
             grace: std::time::Duration::ZERO,
             key_file: None,
         };
         let secrets = Secrets::start(&dataplane, keys)?;
         let bans: Vec<_> = bans.iter().map(|net| IpNet::from(*net)).collect();
         dataplane.ban(&bans, None, "bench")?;
-        jail.next()?;
-        let frags = plan.interfaces.first().is_some_and(|interface| interface.frags);
-        Ok(Self { wrapper: Wrapper::around(&program, frags)?, dataplane, plan, _secrets: secrets })
+        jail.change_network()?;
+        Ok(Self { wrapper: Wrapper::around(&program)?, dataplane, plan, _secrets: secrets })
     }
 }
 
@@ -63,14 +62,14 @@ impl References {
     /// Loads them.
     pub fn new(jail: &mut Jail) -> Result<Self> {
         let mut wrapped = |reference| {
-            jail.next()?;
+            jail.change_network()?;
             Wrapper::reference(reference)
         };
         let [head, tail, meta] = Reference::MOVES;
         let moves = [wrapped(head)?, wrapped(tail)?, wrapped(meta)?];
         let (empty, pass, tx) =
             (wrapped(Reference::Drop)?, wrapped(Reference::Pass)?, wrapped(Reference::Tx)?);
-        jail.next()?;
+        jail.change_network()?;
         Ok(Self { bare: Wrapper::bare(Reference::Drop)?, empty, pass, tx, moves })
     }
 }

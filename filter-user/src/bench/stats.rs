@@ -25,6 +25,7 @@ impl Quartiles {
 }
 
 /// Between the two samples that are next to it (type 7 of Hyndman and Fan 1996).
+#[expect(clippy::cast_sign_loss, reason = "places in a list")]
 fn quantile(sorted: &[f64], part: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let place = part * last as f64;
@@ -37,6 +38,7 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 mod tests {
     use super::*;
 
+    #[expect(clippy::float_cmp, reason = "sums and halves of small whole numbers")]
     #[test]
     fn quartiles_lie_between_samples() {
         let of = |samples: &[f64]| {

@@ -34,6 +34,9 @@ pub fn text(report: &Report) -> String {
         ns(&harness.pass),
         ns(&harness.tx),
     );
+    if harness.is_disturbed() {
+        text += "! others disturb this CPU, so these figures are too high: try again when it is quiet, or with more --rounds\n";
+    }
     for row in report.paths.iter().filter(|row| !row.ok) {
         let _ = writeln!(text, "! {}: not what it is called, but {}", row.name, whole_fate(row));
     }

@@ -120,12 +120,12 @@ pub fn program(id: u32) -> Result<ProgramFd> {
 }
 
 impl Wrapper {
-    /// Around a program that may take frames in several buffers (`frags`).
+    /// Around a program that takes frames in one buffer.
     ///
     /// The wrapper is attached to the loopback device of the thread's network namespace, which must have no XDP program yet:
     /// the kernel calls what is attached without a retpoline.
-    pub fn around(program: &ProgramFd, frags: bool) -> Result<Self> {
-        Self::new(if frags { "wrap_frags" } else { "wrap" }, |_| Ok(program.try_clone()?))
+    pub fn around(program: &ProgramFd) -> Result<Self> {
+        Self::new("wrap", |_| Ok(program.try_clone()?))
     }
 
     /// Around a program that does next to nothing.
@@ -161,6 +161,7 @@ impl Wrapper {
     }
 
     /// Runs it; socket look-ups see the network namespace of this thread.
+    #[expect(clippy::cast_precision_loss, reason = "at most as many as repetitions")]
     pub fn run(&mut self, shots: &Shots<'_>) -> Result<Timed> {
         self.prepare(shots)?;
         let program: &Xdp = self.ebpf.program(self.program).context("no program")?.try_into()?;

@@ -22,7 +22,7 @@ fn nothing_goes_near_the_hosts_interfaces() {
         (only.name.as_str(), only.attach, only.ingress, only.egress),
         ("lo", Attach::Generic, None, None)
     );
-    assert!(!only.frags, "as on an Ethernet");
+    assert!(!only.frags);
     assert!(plan.local.contains(&facts.v4.into()) && plan.local.contains(&facts.v6.into()));
     assert_eq!(config(&plan).flags & flags::OBSERVE, 0);
     assert!(plan.lists.v4.is_empty());
