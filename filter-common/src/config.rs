@@ -228,8 +228,6 @@ pub mod flags {
     pub const DIRECTED_BROADCAST: u32 = 1 << 21;
     /// Sources without a route back are dropped.
     pub const REVERSE_PATH: u32 = 1 << 22;
-    /// Some service, or the host, has limits besides those per source.
-    pub const MORE_LIMITS: u32 = 1 << 24;
     /// Sources whose route back leads out of another interface, too.
     pub const REVERSE_PATH_STRICT: u32 = 1 << 23;
     /// There are rules.
@@ -240,6 +238,8 @@ pub mod flags {
     pub const SERVICES_BY_DESTINATION: u32 = 1 << 26;
     /// Some service is only observed.
     pub const OBSERVE_SERVICES: u32 = 1 << 27;
+    /// Some service, or the host, has limits besides those per source.
+    pub const MORE_LIMITS: u32 = 1 << 28;
 }
 
 /// Bits of [`Config::list_families`].
@@ -528,6 +528,23 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_flag_has_a_bit_of_its_own() {
+        let source = include_str!("config.rs");
+        let flags = source.split("pub mod flags {").nth(1).and_then(|rest| rest.split("\n}").next()).unwrap();
+        let mut seen = 0_u64;
+        for line in flags.lines().filter_map(|line| line.split_once(": u32 = ")) {
+            let (shift, plain) = (line.1.split_once("<< "), line.1.trim_end_matches(';'));
+            let bit = match shift {
+                Some((_, shift)) => 1 << shift.trim_end_matches(';').parse::<u32>().unwrap(),
+                None => plain.parse::<u64>().unwrap(),
+            };
+            assert_eq!(seen & bit, 0, "{}", line.0);
+            seen |= bit;
+        }
+        assert!(seen.count_ones() > 15);
+    }
 
     #[test]
     fn limit_rounds_to_whole_nanoseconds() {

@@ -11,7 +11,7 @@
 use crate::{
     options::TcpOptions,
     packet::{Packet, Transport},
-    siphash::{Key, sip24},
+    siphash::{Key, sip24, sip24_and},
 };
 
 /// MSS values that a cookie can carry for IPv4, ascending; the largest that fits is used.
@@ -194,7 +194,7 @@ const fn remember(cookie: Cookie, timestamps: bool) -> Memory {
     Memory { mss_index, scale: (bits & 15) as u8, sack: bits & 16 != 0, ecn: bits & 32 != 0, timestamps }
 }
 
-/// SipHash-2-4 of the tuple and 32 bits more: what a challenge is. A cookie's message is a word longer.
+/// SipHash-2-4 of the tuple and 32 bits more: what a challenge is. A cookie's message is longer.
 #[inline(always)]
 pub(crate) fn tuple_hash(key: Key, packet: &Packet, more: u32) -> u64 {
     let last = last_word(packet, more);
@@ -220,12 +220,12 @@ fn mac(key: Key, packet: &Packet, client_isn: u32, epoch: u32, own_scale: u8, me
         | memory.option_bits() << 16
         | (memory.timestamps as u32) << 24
         | (packet.is_v6 as u32) << 25;
-    let (last, meaning) = (last_word(packet, client_isn), meaning as u64);
+    let last = last_word(packet, client_isn);
     if packet.is_v6 {
         let [[s0, s1], [d0, d1]] = [packet.source.words(), packet.destination.words()];
-        sip24(key, [s0, s1, d0, d1, last, meaning])
+        sip24_and(key, [s0, s1, d0, d1, last], meaning)
     } else {
-        sip24(key, [packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32, last, meaning])
+        sip24_and(key, [packet.source.v4() as u64 | (packet.destination.v4() as u64) << 32, last], meaning)
     }
 }
 

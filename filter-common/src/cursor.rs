@@ -160,6 +160,13 @@ pub fn index(number: u16) -> usize {
     add(0, number as usize)
 }
 
+/// 0, which the compiler doesn't know to be 0.
+#[must_use]
+#[inline(always)]
+pub fn opaque_zero() -> u32 {
+    add(0, 0) as u32
+}
+
 /// `position + n` as one instruction that LLVM can't take apart again: the verifier has to see the bounds
 /// check and the access on the same sum.
 #[inline(always)]

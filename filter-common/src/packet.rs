@@ -4,7 +4,7 @@
 use core::ops::ControlFlow::{self, Break, Continue};
 
 use crate::{
-    cursor::Cursor,
+    cursor::{Cursor, opaque_zero},
     extensions::{self, Chain},
     frame::Frame,
     headers::{Ethernet, Ipv4, Ipv6, Tcp, Udp, VlanTag, ethertype, flag, protocol},
@@ -259,6 +259,16 @@ pub fn parse_into<F: Frame>(frame: &F, packet: &mut Packet) -> Parsed<()> {
     }
 }
 
+/// As [`parse_into`] for a packet that has gone the short way: it is plain.
+#[inline(always)]
+pub fn parse_plain<F: Frame>(frame: &F, packet: &mut Packet) -> Parsed<bool> {
+    let mut cursor = frame.cursor();
+    match link(frame, &mut cursor, packet)? {
+        Family::V4 => plain_v4(frame, &mut cursor, packet),
+        Family::V6 => plain_v6(frame, &mut cursor, packet),
+    }
+}
+
 /// What an Ethernet frame announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
@@ -322,10 +332,10 @@ const fn is_vlan(ethertype: u16) -> bool {
 fn ipv4<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mut Packet) -> Parsed<()> {
     let start = *cursor;
     let Some(header) = cursor.read::<Ipv4>() else { return Break(Reason::Ipv4Truncated) };
-    let header_length = (header.version_ihl & 15) as u16 * 4;
-    if header.version_ihl >> 4 != 4 || header_length < 20 {
+    if !is_ipv4(&header) {
         return Break(Reason::Ipv4Header);
     }
+    let header_length = (header.version_ihl & 15) as u16 * 4;
     let length = ipv4_payload(frame, &start, &header, header_length, packet)?;
     packet.marks = ipv4_options(frame, cursor, packet, header_length - 20)?;
     let bits = u16::from_be(header.fragment);
@@ -333,6 +343,12 @@ fn ipv4<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mut Packet) -> Pa
     packet.fragment_offset = offset;
     let fragment = fragment(offset, bits & 0x2000 != 0, header_length, length)?;
     transport(cursor, &Payload { protocol: header.protocol, fragment, length, is_v6: false }, packet)
+}
+
+/// Version 4, and room for the header itself.
+#[inline(always)]
+const fn is_ipv4(header: &Ipv4) -> bool {
+    header.version_ihl >> 4 == 4 && header.version_ihl & 15 >= 5
 }
 
 /// Takes over a header's fields; the number of bytes behind it.
@@ -358,7 +374,7 @@ fn ipv4_payload<F: Frame>(
 }
 
 /// As [`parse`] behind [`link`], for packets as nearly all are: a header without options, no fragment, TCP or UDP. False for
-/// others, which are to be parsed anew; `packet` starts as [`Packet::EMPTY`].
+/// others, which are to be parsed anew; else every field of `packet` is written.
 ///
 /// Nothing here is a call, and the packet need never lie in memory: this is what a flood costs.
 #[inline(always)]
@@ -366,10 +382,14 @@ pub(crate) fn plain_v4<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mu
     let start = *cursor;
     let Some(header) = cursor.read::<Ipv4>() else { return Break(Reason::Ipv4Truncated) };
     let is_whole = matches!(u16::from_be(header.fragment) & 0x3fff, 0);
-    if header.version_ihl != 0x45 || !is_whole || !is_plain(header.protocol) {
+    if header.version_ihl != 0x45 {
+        return if is_ipv4(&header) { Continue(false) } else { Break(Reason::Ipv4Header) };
+    }
+    if !is_whole || !is_plain(header.protocol) {
         return Continue(false);
     }
     let length = ipv4_payload(frame, &start, &header, 20, packet)?;
+    (packet.marks, packet.fragment_offset) = (0, 0);
     plain_transport(cursor, &Payload::whole(header.protocol, length, false), packet)
 }
 
@@ -378,11 +398,15 @@ pub(crate) fn plain_v4<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mu
 pub(crate) fn plain_v6<F: Frame>(frame: &F, cursor: &mut Cursor<'_>, packet: &mut Packet) -> Parsed<bool> {
     let start = *cursor;
     let Some(header) = cursor.read::<Ipv6>() else { return Break(Reason::Ipv6Truncated) };
-    if u32::from_be(header.version_class_flow) >> 28 != 6 || !is_plain(header.next_header) {
+    if u32::from_be(header.version_class_flow) >> 28 != 6 {
+        return Break(Reason::Ipv6Header);
+    }
+    if !is_plain(header.next_header) {
         return Continue(false);
     }
     let length = ipv6_payload(frame, &start, &header, packet)?;
     packet.l4 = packet.l3 + size_of::<Ipv6>() as u16;
+    (packet.marks, packet.fragment_offset) = (0, 0);
     plain_transport(cursor, &Payload::whole(header.next_header, length, true), packet)
 }
 
@@ -498,19 +522,44 @@ fn transport(cursor: &mut Cursor<'_>, payload: &Payload, packet: &mut Packet) ->
     packet.protocol = payload.protocol;
     packet.fragment = payload.fragment;
     packet.payload = payload.length;
-    packet.ports = Transport { source: 0, destination: 0 };
-    packet.tcp = Segment { sequence: 0, acknowledgment: 0, flags: 0, option_words: 0, payload: 0 };
     (packet.icmp_type, packet.icmp_code, packet.icmp_id) = (0, 0, 0);
     if payload.fragment == Fragment::Later {
+        clear_ports(packet);
         return Continue(());
     }
     match payload.protocol {
         protocol::TCP => tcp(cursor, payload, packet),
-        protocol::UDP => udp(cursor, payload, packet),
+        protocol::UDP => {
+            clear_segment(packet);
+            udp(cursor, payload, packet)
+        }
         protocol::ICMP if !payload.is_v6 => icmp(cursor, payload, packet),
         protocol::ICMPV6 if payload.is_v6 => icmp(cursor, payload, packet),
-        _ => Continue(()),
+        _ => {
+            clear_ports(packet);
+            Continue(())
+        }
     }
+}
+
+#[inline(always)]
+fn clear_ports(packet: &mut Packet) {
+    let zero = opaque_zero();
+    packet.ports = Transport { source: zero as u16, destination: zero as u16 };
+    clear_segment(packet);
+}
+
+/// Field by field: LLVM would call memset, a loop over bytes, and whoever reads the fields as words waits for them.
+#[inline(always)]
+fn clear_segment(packet: &mut Packet) {
+    let zero = opaque_zero();
+    packet.tcp = Segment {
+        sequence: zero,
+        acknowledgment: zero,
+        flags: zero as u8,
+        option_words: zero as u8,
+        payload: zero as u16,
+    };
 }
 
 #[inline(always)]
@@ -561,6 +610,7 @@ fn udp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()>
 
 #[inline(always)]
 fn icmp(cursor: &mut Cursor<'_>, ip: &Payload, packet: &mut Packet) -> Parsed<()> {
+    clear_ports(packet);
     if ip.length < 8 {
         return Break(ip.too_short(Reason::IcmpTruncated));
     }

@@ -11,18 +11,25 @@ pub type Key = [u64; 2];
 #[must_use]
 #[inline(always)]
 pub fn sip24<const N: usize>(key: Key, words: [u64; N]) -> u64 {
-    sip::<2, 4, N>(key, words)
+    sip::<2, 4, N>(key, words, (N as u64 * 8) << 56)
+}
+
+/// SipHash-2-4 of `words` and four bytes more: they share the last block with the length.
+#[must_use]
+#[inline(always)]
+pub fn sip24_and<const N: usize>(key: Key, words: [u64; N], tail: u32) -> u64 {
+    sip::<2, 4, N>(key, words, (N as u64 * 8 + 4) << 56 | tail as u64)
 }
 
 /// SipHash-1-3 of `words`.
 #[must_use]
 #[inline(always)]
 pub fn sip13<const N: usize>(key: Key, words: [u64; N]) -> u64 {
-    sip::<1, 3, N>(key, words)
+    sip::<1, 3, N>(key, words, (N as u64 * 8) << 56)
 }
 
 #[inline(always)]
-fn sip<const C: usize, const D: usize, const N: usize>(key: Key, words: [u64; N]) -> u64 {
+fn sip<const C: usize, const D: usize, const N: usize>(key: Key, words: [u64; N], last: u64) -> u64 {
     let mut v = [
         key[0] ^ 0x736f_6d65_7073_6575,
         key[1] ^ 0x646f_7261_6e64_6f6d,
@@ -32,7 +39,7 @@ fn sip<const C: usize, const D: usize, const N: usize>(key: Key, words: [u64; N]
     for word in words {
         absorb::<C>(&mut v, word);
     }
-    absorb::<C>(&mut v, (N as u64 * 8) << 56);
+    absorb::<C>(&mut v, last);
     v[2] ^= 0xff;
     for _ in 0..D {
         round(&mut v);
@@ -95,6 +102,10 @@ mod tests {
             let mut two_four = siphasher::sip::SipHasher24::new_with_keys(key[0], key[1]);
             two_four.write(&bytes(&words));
             prop_assert_eq!(sip24(key, words), two_four.finish());
+            two_four = siphasher::sip::SipHasher24::new_with_keys(key[0], key[1]);
+            two_four.write(&bytes(&words));
+            two_four.write(&0xdead_beef_u32.to_le_bytes());
+            prop_assert_eq!(sip24_and(key, words, 0xdead_beef), two_four.finish());
             let mut one_three = siphasher::sip::SipHasher13::new_with_keys(key[0], key[1]);
             one_three.write(&bytes(&words[..2]));
             prop_assert_eq!(sip13(key, [words[0], words[1]]), one_three.finish());

@@ -186,13 +186,22 @@ pub(crate) fn run(context: XdpContext) -> u32 {
     let way = stages::short(&XdpFrame(XdpContext::new(context.ctx)), &mut packet, &kernel);
     let (exit, length) = match way.next {
         Next::Ends => (exit(way.fate), packet.frame_length),
-        Next::Admitted => ask(context.ctx, xdp_parse, |packet| converse(context.ctx, packet, way.service, 0)),
+        Next::Admitted => admitted(context.ctx, way.service),
         Next::Long => ask(context.ctx, xdp_parse, |packet| long(context.ctx, packet, &kernel)),
         Next::Odd => ask(context.ctx, xdp_early, |packet| long(context.ctx, packet, &kernel)),
     };
     let plane = Plane::received(exit >> OBSERVED & 1 != 0);
     count(exit & 0xff, length as u64, plane, &kernel);
     exit >> ACTION & 0xff
+}
+
+/// What is for a stage of TCP's: an exit and the frame's length. It has been parsed once, so nothing speaks against it.
+#[inline(always)]
+fn admitted(context: *mut xdp_md, service: u32) -> (u32, u32) {
+    let Some(packet) = packet() else { return (NOTHING, 0) };
+    let parsed = packet::parse_plain(&XdpFrame(XdpContext::new(context)), packet);
+    let exit = if matches!(parsed, Continue(true)) { converse(context, packet, service, 0) } else { NOTHING };
+    (exit, packet.frame_length)
 }
 
 /// What the short way leaves, from the parser on: an exit and the frame's length.

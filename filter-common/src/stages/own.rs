@@ -42,7 +42,10 @@ fn may_be_own<S: State>(packet: &Packet, state: &S) -> bool {
 
 #[inline(always)]
 fn may_be_broadcast<S: State>(packet: &Packet, state: &S) -> bool {
-    !packet.is_v6 && state.hints().is_some_and(|hints| hints.may_be_broadcast(&packet.destination))
+    // Where a network has a broadcast address (RFC 3021), it ends in two ones at least.
+    !packet.is_v6
+        && u32::from_be(packet.destination.v4()) & 3 == 3
+        && state.hints().is_some_and(|hints| hints.may_be_broadcast(&packet.destination))
 }
 
 #[inline(always)]
