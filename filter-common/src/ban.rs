@@ -114,14 +114,31 @@ pub trait Bans {
     fn now(&self) -> u64;
 }
 
-/// Whether a source is banned now.
+/// Key of a source, and the bits of [`gate`] for its family: of sources, of prefixes.
 #[inline(always)]
-pub fn is_banned<B: Bans>(source: &Address, is_v6: bool, bans: &B) -> bool {
-    let (key, sources, prefixes) = if is_v6 {
+const fn places(source: &Address, is_v6: bool) -> (u64, u64, u64) {
+    if is_v6 {
         (key_v6(source), gate::SOURCES_V6, gate::PREFIXES_V6)
     } else {
         (key_v4(source.v4()), gate::SOURCES_V4, gate::PREFIXES_V4)
-    };
+    }
+}
+
+/// Whether any table may hold a source: what nearly all of them are asked.
+#[inline(always)]
+pub fn may_be_banned<B: Bans>(source: &Address, is_v6: bool, bans: &B) -> bool {
+    let held = bans.gate();
+    if held == 0 {
+        return false;
+    }
+    let (key, sources, prefixes) = places(source, is_v6);
+    held & prefixes != 0 || (held & sources != 0 && bans.may_hold(key))
+}
+
+/// Whether a source is banned now.
+#[inline(always)]
+pub fn is_banned<B: Bans>(source: &Address, is_v6: bool, bans: &B) -> bool {
+    let (key, sources, prefixes) = places(source, is_v6);
     let held = bans.gate();
     let mut until = 0;
     if held & sources != 0 && bans.may_hold(key) {

@@ -125,8 +125,8 @@ pub trait State {
     /// What the lists say of a packet's source; asked only where [`Config::list_families`] has its bit.
     fn class(&self, packet: &Packet) -> Class;
 
-    /// Whether there is any ban at all.
-    fn any_bans(&self) -> bool;
+    /// False if the packet's source is not banned for certain.
+    fn may_be_banned(&self, packet: &Packet) -> bool;
 
     /// Whether the packet's source is banned now.
     fn is_banned(&self, packet: &Packet) -> bool;

@@ -198,8 +198,8 @@ impl State for World {
         list::class_of(packet, &self.lists)
     }
 
-    fn any_bans(&self) -> bool {
-        self.gate() != 0
+    fn may_be_banned(&self, packet: &Packet) -> bool {
+        ban::may_be_banned(&packet.source, packet.is_v6, self)
     }
 
     fn is_banned(&self, packet: &Packet) -> bool {

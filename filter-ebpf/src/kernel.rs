@@ -161,8 +161,8 @@ impl<C: Bounds> State for Kernel<C> {
     }
 
     #[inline(always)]
-    fn any_bans(&self) -> bool {
-        lists::any_bans()
+    fn may_be_banned(&self, packet: &Packet) -> bool {
+        lists::may_be_banned(packet)
     }
 
     #[inline(always)]

@@ -80,10 +80,10 @@ pub(crate) fn class(packet: &Packet) -> Class {
     }
 }
 
-/// Whether there is any ban.
+/// Whether the packet's source may be banned. An IPv6 source is left to [`is_banned`]: the entry point has no registers for more.
 #[inline(always)]
-pub(crate) fn any_bans() -> bool {
-    Tables.gate() != 0
+pub(crate) fn may_be_banned(packet: &Packet) -> bool {
+    if packet.is_v6 { Tables.gate() != 0 } else { ban::may_be_banned(&packet.source, false, &Tables) }
 }
 
 /// Whether the packet's source is banned.

@@ -30,7 +30,7 @@ pub(super) fn blocked<S: State>(packet: &Packet, class: Class, state: &S) -> Ver
     if class == Class::Block {
         return Break(Reason::BlockList);
     }
-    if state.any_bans() && state.is_banned(packet) {
+    if state.may_be_banned(packet) && state.is_banned(packet) {
         return Break(Reason::Banned);
     }
     Continue(())
