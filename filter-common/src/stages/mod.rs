@@ -212,7 +212,7 @@ pub fn early<S: State>(packet: &Packet, state: &S) -> Verdict {
 /// Who it is from, what it is for, and whether that is within limits, for a packet that [`early`] and the rules let through; the
 /// number of its service.
 ///
-/// A function of its own to the kernel's verifier, as are [`early`] and [`converse`]: it would follow each way through one of
+/// A function of its own to the kernel's verifier, as are [`early`], [`greet`] and [`go_on`]: it would follow each way through one of
 /// them to the end of the next, and add up their stacks.
 #[inline(always)]
 pub fn admit<F: Frame, S: State>(

@@ -23,6 +23,7 @@ use crate::{
         metrics::{Facts, RuleFacts},
         status::why,
     },
+    sys,
 };
 
 pub(super) struct State {
@@ -57,6 +58,7 @@ impl State {
         let secrets = Secrets::start(&dataplane, secret_settings(&loaded.settings)).context("cookie keys")?;
         tell_attached(&dataplane)?;
         dataplane.sweep_all_bans().context("bans")?;
+        sys::trim_memory();
         Ok(Self {
             facts: facts(&loaded.settings, &plan),
             settings: loaded.settings,
@@ -93,6 +95,7 @@ impl State {
         }
         (self.plan, self.host) = (plan, host);
         (self.settings, self.report) = (loaded.settings, loaded.report);
+        sys::trim_memory();
         Ok(())
     }
 
