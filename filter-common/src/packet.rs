@@ -216,6 +216,13 @@ impl Packet {
         self.protocol == protocol && !matches!(self.fragment, Fragment::Later)
     }
 
+    /// Whether it is a segment that opens a connection.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_syn(&self) -> bool {
+        self.is_tcp() && self.tcp.is_syn()
+    }
+
     /// Whether it is a ping: an ICMP echo request.
     #[must_use]
     #[inline(always)]

@@ -233,7 +233,7 @@ fn long(context: *mut xdp_md, packet: &Packet, kernel: &Kernel<XdpContext>) -> u
 
 #[inline(always)]
 fn converse(context: *mut xdp_md, packet: &Packet, service: u32, ruled: u32) -> u32 {
-    if stages::is_syn(packet) { xdp_greet(context, service, ruled) } else { xdp_go_on(context, service) }
+    if packet.is_syn() { xdp_greet(context, service, ruled) } else { xdp_go_on(context, service) }
 }
 
 /// No [`exit`]; what is above it is the number of a service or of a [`Ruled`].

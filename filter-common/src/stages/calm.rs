@@ -4,7 +4,7 @@
 
 use core::ops::ControlFlow::{Break, Continue};
 
-use super::{Way, fate_of, gtsm, is_syn, limit, own, segment, service, udp};
+use super::{Way, fate_of, gtsm, limit, own, segment, service, udp};
 use crate::{
     config::flags,
     packet::{Fragment, Packet},
@@ -26,7 +26,7 @@ pub fn check<S: State>(packet: &Packet, state: &S) -> Way {
     if gtsm::applies(found) {
         return Way::LONG;
     }
-    let is_syn = is_syn(packet);
+    let is_syn = packet.is_syn();
     if packet.is_tcp() {
         if !is_syn && !segment::is_calm(found, state) {
             return Way::admitted(found.number);

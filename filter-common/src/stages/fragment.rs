@@ -24,7 +24,7 @@ const TCP: u16 = 20;
 #[inline(always)]
 pub(super) fn check(packet: &Packet) -> Verdict {
     match packet.fragment {
-        Fragment::First if packet.is_tcp() && packet.tcp.is_syn() => Break(Reason::SynFragmented),
+        Fragment::First if packet.is_syn() => Break(Reason::SynFragmented),
         Fragment::Later if overlaps(packet) => Break(Reason::FragmentOverlap),
         _ => Continue(()),
     }

@@ -67,7 +67,7 @@ pub(super) fn charge<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> 
 /// What a packet is charged to its source as, and the reason if it is too many.
 #[inline(always)]
 const fn share(packet: &Packet, service: &Service) -> (Limit, Kind, Reason) {
-    if is_syn(packet) && service.per_source_syn.is_some() {
+    if packet.is_syn() && service.per_source_syn.is_some() {
         (service.per_source_syn, Kind::Syns, Reason::SourceSynRate)
     } else {
         (service.per_source, Kind::Packets, Reason::SourceRate)
@@ -83,11 +83,6 @@ pub(super) fn of_source<S: State>(packet: &Packet, found: Found<'_>, state: &S) 
     }
     let words = source_words(packet, kind, found.number, limit.is_slow());
     if take_from(state, words, limit, state.now()) { Continue(()) } else { Break(reason) }
-}
-
-#[inline(always)]
-const fn is_syn(packet: &Packet) -> bool {
-    packet.is_tcp() && packet.tcp.is_syn()
 }
 
 /// What [`more`] said.
@@ -158,7 +153,7 @@ fn narrow<S: State>(packet: &Packet, number: u32, service: &Service, state: &S) 
 #[inline(always)]
 fn wide<S: State>(packet: &Packet, number: u32, service: &Service, state: &S) -> Verdict {
     let Some(arm) = state.arm(number) else { return Continue(()) };
-    if is_syn(packet) && service.syn_mode != syn_mode::OFF {
+    if packet.is_syn() && service.syn_mode != syn_mode::OFF {
         return Continue(());
     }
     let (config, now) = (state.config(), state.now());

@@ -260,18 +260,11 @@ fn converse<F: Frame, S: State>(
     ruled: Ruled,
     state: &S,
 ) -> Fate {
-    if is_syn(packet) {
+    if packet.is_syn() {
         greet(frame, packet, service, ruled, state)
     } else {
         go_on(frame, packet, service, state)
     }
-}
-
-/// Whether [`greet`] is for it, and else [`go_on`].
-#[must_use]
-#[inline(always)]
-pub const fn is_syn(packet: &Packet) -> bool {
-    packet.is_tcp() && packet.tcp.is_syn()
 }
 
 /// The fate of a SYN.

@@ -57,7 +57,7 @@ impl Ruled {
 pub fn check<S: State>(packet: &Packet, state: &S) -> Ruled {
     let rules = state.rules();
     let mut left = matching(packet, rules, state);
-    if !(packet.is_tcp() && packet.tcp.is_syn()) {
+    if !packet.is_syn() {
         left &= !rules.challenge;
     }
     for turn in 0..MAX_RULES as u64 {

@@ -29,7 +29,7 @@ pub(super) fn check<F: Frame, S: State>(
     challenged: bool,
     state: &S,
 ) -> Verdict {
-    if !(found.is_some() || challenged) || !packet.is_tcp() || !packet.tcp.is_syn() {
+    if !(found.is_some() || challenged) || !packet.is_syn() {
         return Continue(());
     }
     if found.service.flags & service::DROP_SYN_DATA != 0 && packet.tcp.payload != 0 {

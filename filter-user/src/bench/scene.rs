@@ -134,43 +134,30 @@ const TIGHT: Limit = Limit { interval: 60_000_000_000, tolerance: 0 };
 
 fn lift(config: &mut Config) {
     for service in &mut config.services {
-        let Service {
-            per_source,
-            per_source_syn,
-            per_source_bytes,
-            per_source_flows,
-            per_prefix,
-            total,
-            total_bytes,
-            flows,
-            ..
-        } = service;
         [
-            per_source,
-            per_source_syn,
-            per_source_bytes,
-            per_source_flows,
-            per_prefix,
-            total,
-            total_bytes,
-            flows,
+            &mut service.per_source,
+            &mut service.per_source_syn,
+            &mut service.per_source_bytes,
+            &mut service.per_source_flows,
+            &mut service.per_prefix,
+            &mut service.total,
+            &mut service.total_bytes,
+            &mut service.flows,
         ]
         .into_iter()
         .for_each(lift_one);
     }
-    let Config {
-        reply_per_prefix,
-        reply_total,
-        stray_on,
-        proven_syns,
-        closed_ports,
-        host_packets,
-        host_bytes,
-        ..
-    } = config;
-    [reply_per_prefix, reply_total, stray_on, proven_syns, closed_ports, host_packets, host_bytes]
-        .into_iter()
-        .for_each(lift_one);
+    [
+        &mut config.reply_per_prefix,
+        &mut config.reply_total,
+        &mut config.stray_on,
+        &mut config.proven_syns,
+        &mut config.closed_ports,
+        &mut config.host_packets,
+        &mut config.host_bytes,
+    ]
+    .into_iter()
+    .for_each(lift_one);
 }
 
 fn lift_one(limit: &mut Limit) {
