@@ -42,19 +42,24 @@ pub(super) fn check<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> V
     if state.config().has(flags::MORE_LIMITS) {
         over(state.limits(Part::Flows, packet, found.number))?;
     }
-    charge(packet, found, state)
+    charge_unless(spares(packet, found, state), packet, found, state)
 }
 
 /// Charges the packet to its source, and to whatever else has a limit.
 #[inline(always)]
 pub(super) fn charge<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
+    charge_unless(false, packet, found, state)
+}
+
+#[inline(always)]
+fn charge_unless<S: State>(spared: bool, packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
     let Found { number, service } = found;
     let more = state.config().has(flags::MORE_LIMITS);
     if !found.is_some() && !more {
         return Continue(());
     }
     let (limit, kind, reason) = share(packet, service);
-    if !take(packet, state, kind, number, limit) {
+    if !spared && !take(packet, state, kind, number, limit) {
         return Break(reason);
     }
     if !more {
@@ -74,11 +79,38 @@ const fn share(packet: &Packet, service: &Service) -> (Limit, Kind, Reason) {
     }
 }
 
+/// Whether the packet is a SYN that the service answers: its source may be forged, so it uses up nobody's share of packets.
+///
+/// Limits of replies bound what a source gets of them. A limit of SYNs is there because the operator wants it, and holds.
+#[inline(always)]
+fn spares<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> bool {
+    let service = found.service;
+    if !packet.is_syn() || service.per_source_syn.is_some() {
+        return false;
+    }
+    match service.syn_mode {
+        syn_mode::COOKIE | syn_mode::CHALLENGE => true,
+        syn_mode::AUTO => state.arm(found.number).is_some_and(|arm| arm.syn.is_on(0, || state.now())),
+        _ => false,
+    }
+}
+
+/// Charges a SYN that [`check`] has spared, and that the stack gets after all.
+#[inline(always)]
+pub(super) fn make_up<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
+    let (limit, kind, reason) = share(packet, found.service);
+    if !spares(packet, found, state) || take(packet, state, kind, found.number, limit) {
+        Continue(())
+    } else {
+        Break(reason)
+    }
+}
+
 /// As [`charge`] where nothing but sources of services has limits, in place.
 #[inline(always)]
 pub(super) fn of_source<S: State>(packet: &Packet, found: Found<'_>, state: &S) -> Verdict {
     let (limit, kind, reason) = share(packet, found.service);
-    if !found.is_some() || !limit.is_some() {
+    if !found.is_some() || !limit.is_some() || spares(packet, found, state) {
         return Continue(());
     }
     let words = source_words(packet, kind, found.number, limit.is_slow());
@@ -216,7 +248,9 @@ pub(super) fn syn_of_proven<S: State>(packet: &Packet, found: Found<'_>, arm: &A
 #[inline(always)]
 pub(super) fn reply<S: State>(packet: &Packet, state: &S) -> Verdict {
     let config = state.config();
-    if !take_of_prefix(packet, state, config.reply_per_prefix) {
+    if let Some(bucket) = bucket_of_prefix(packet, state)
+        && !bucket::charge(bucket, config.reply_per_prefix, state.now())
+    {
         return Break(Reason::ReplyPrefixRate);
     }
     if config.reply_total.is_some() && !state.take_total(Total::Replies, config.reply_total, state.now()) {
@@ -268,21 +302,26 @@ const fn prefix_of(packet: &Packet) -> u64 {
     }
 }
 
-/// Takes a token from the bucket of the source's /24 or /48.
+/// Asks for the memory of what [`reply`] needs. Look-ups of sockets and hashes come in between, and the CPU needn't wait.
+#[inline(always)]
+pub(super) fn expect_reply<S: State>(packet: &Packet, state: &S) {
+    if let Some(bucket) = bucket_of_prefix(packet, state) {
+        bucket.load();
+    }
+}
+
+/// The bucket of replies to the source's /24 or /48.
 ///
 /// These buckets have no tags: prefixes with the same hash share one. Every answer touches the table, also under a flood
 /// of random sources, so it has to stay in the CPU's cache; and a limit far above honest use makes sharing harmless.
 #[inline(always)]
-fn take_of_prefix<S: State>(packet: &Packet, state: &S, limit: Limit) -> bool {
-    if !limit.is_some() {
-        return true;
-    }
+fn bucket_of_prefix<'a, S: State>(packet: &Packet, state: &'a S) -> Option<&'a Word> {
     let config = state.config();
-    let prefix = prefix_of(packet);
-    let hash = nh::hash(config.seed, [prefix, 0]);
-    let (index, tag) = bucket::place(hash, config.lines[Table::Replies as usize]);
-    match state.line(Table::Replies, index) {
-        Some(line) => bucket::charge(&line.0[(tag >> 32) as usize & (WAYS - 1)].until, limit, state.now()),
-        None => true,
+    if !config.reply_per_prefix.is_some() {
+        return None;
     }
+    let hash = nh::hash(config.seed, [prefix_of(packet), 0]);
+    let (index, tag) = bucket::place(hash, config.lines[Table::Replies as usize]);
+    let line = state.line(Table::Replies, index)?;
+    Some(&line.0[(tag >> 32) as usize & (WAYS - 1)].until)
 }

@@ -3,7 +3,7 @@
 use super::tests::{fate_of, raw, world};
 use crate::{
     config::{Limit, Service, flags, syn_mode},
-    reason::Reason,
+    reason::{Action, Reason},
     state::{State as _, Table},
     testing::{CLIENT, SERVER, Tcp, address},
     world::World,
@@ -122,6 +122,26 @@ fn syns_that_a_ladder_answers_are_no_part_of_a_total() {
         passed((0..10).map(|i| fate_of(&world, Tcp::syn(&stranger(i), SERVER).bytes())), Reason::ServiceRate),
         1
     );
+}
+
+#[test]
+fn syns_that_a_ladder_answers_use_up_nobodys_share() {
+    for syn_mode in [syn_mode::COOKIE, syn_mode::CHALLENGE] {
+        let mut world = world();
+        let per_source = Limit::per_second(1, 3);
+        world.config.services[1] = Service { syn_mode, per_source, ..Service::NONE };
+        let syn = |world: &World| fate_of(world, Tcp::syn(CLIENT, SERVER).bytes());
+        assert!((0..100).all(|_| matches!(syn(&world), Reason::CookieSent | Reason::ChallengeSent)));
+        // What the stack gets is charged, and a limit of SYNs holds.
+        let listeners = std::mem::take(&mut world.listeners);
+        world.local.clear();
+        let passes = |fate: Reason| fate.action() == Action::Pass;
+        assert_eq!((0..100).filter(|_| passes(syn(&world))).count(), 3);
+        assert_eq!(syn(&world), Reason::SourceRate);
+        (world.listeners, world.local) = (listeners, super::tests::world().local);
+        world.config.services[1].per_source_syn = Limit::per_second(1, 5);
+        assert_eq!((0..100).filter(|_| syn(&world) != Reason::SourceSynRate).count(), 5);
+    }
 }
 
 #[test]

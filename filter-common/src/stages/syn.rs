@@ -16,7 +16,7 @@ use crate::{
     frame::Frame,
     headers::flag,
     packet::Packet,
-    reason::Reason,
+    reason::{Action, Reason},
     reply::{self, SynAck},
     state::{Socket, State},
 };
@@ -43,7 +43,20 @@ pub(super) fn check<F: Frame, S: State>(
         syn_mode::AUTO if !armed(found.service, arm, state) => return Continue(()),
         _ => {}
     }
-    let rung = rung(packet, found, mode, arm, state)?;
+    limit::expect_reply(packet, state);
+    let rung = match rung(packet, found, mode, arm, state) {
+        Continue(rung) => rung,
+        Break(reason) => {
+            if reason.action() == Action::Pass && reason != Reason::Proven {
+                limit::make_up(packet, found, state)?;
+            }
+            return Break(if steps_down(reason) {
+                budget(found.service, arm, state, reason)
+            } else {
+                reason
+            });
+        }
+    };
     let observed = match rung {
         Rung::Cookie(_) => Reason::CookieSent,
         Rung::Challenge(_) => Reason::ChallengeSent,
@@ -79,7 +92,7 @@ enum Rung<'a> {
     Challenge(&'a Keys),
 }
 
-/// The best rung there is for this SYN, or its fate.
+/// The best rung there is for this SYN, or its fate; or why there is none but the last ([`steps_down`]).
 #[inline(always)]
 fn rung<'a, S: State>(
     packet: &Packet,
@@ -117,7 +130,7 @@ fn rung<'a, S: State>(
                 Continue(Rung::Challenge(keys))
             }
         }
-        _ => Break(budget(found.service, arm, state, why)),
+        _ => Break(why),
     }
 }
 
