@@ -460,7 +460,7 @@ section! {
 section! {
     /// `rate` of a `[[service]]`
     Rates {
-        /// Packets, SYNs included unless they have a limit of their own.
+        /// Packets; with SYNs, unless they have a limit of their own or are answered with a cookie or a challenge.
         per_source: Spanned<Option<Rate>> = rate().or("off");
         /// SYNs. With `syn = cookie` a SYN costs next to nothing, and whoever forges a client's address uses up its
         /// share: leave it off unless that is what you want.
