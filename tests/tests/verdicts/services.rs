@@ -98,6 +98,7 @@ fn an_observed_service_is_left_alone() -> Result<()> {
         &ip("8.8.4.4", SERVER).udp(9, 80, b"").bytes(),
         Reason::Pass,
     )?;
+    filter.expect_observed("its SYN was charged to nobody", &udp(80), Reason::Pass)?;
     filter.expect_observed("over its rate", &udp(80), Reason::SourceRate)?;
     filter.expect("the other's share", &udp(81), Reason::Pass)?;
     filter.expect("the other's over its rate", &udp(81), Reason::SourceRate)?;
