@@ -79,13 +79,13 @@ impl Case {
             Some(wanted) => known().find(|name| *name == wanted),
         };
         let Some(interface) = interface.cloned() else {
-            let message = format!("{} has no such interface", loaded.report.source.path);
+            let message = format!("{} has no such interface", loaded.report.path());
             return Err(Failure::new(Kind::Usage, message, "name one of its [[interface]]s").into());
         };
         // Read once: the scenes share them.
         let (plan, _) = config::fit(&loaded, &host)?;
         loaded.lists = Some(plan.lists);
-        Ok(Self { config: loaded.report.source.path.clone(), loaded, host, interface })
+        Ok(Self { config: loaded.report.path().to_owned(), loaded, host, interface })
     }
 
     /// The built-in configuration.

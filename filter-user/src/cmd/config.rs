@@ -29,6 +29,8 @@ struct Report {
     schema: u32,
     valid: bool,
     file: String,
+    /// Those of `conf.d`, in the order in which they are read.
+    more_files: Vec<String>,
     warnings: Vec<Record>,
 }
 
@@ -43,7 +45,17 @@ pub fn run(command: &Command, out: Output) -> anyhow::Result<ExitCode> {
         out.note(&loaded.report.render(out.color_errors));
     }
     let warnings = loaded.report.records();
-    let report = Report { schema: 1, valid: true, file: loaded.report.source.path.clone(), warnings };
-    out.print(&report, |report| format!("{} is valid", report.file))?;
+    let mut files = loaded.sources().iter().map(|source| source.path.clone());
+    let file = files.next().unwrap_or_default();
+    let report = Report { schema: 1, valid: true, file, more_files: files.collect(), warnings };
+    out.print(&report, valid)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn valid(report: &Report) -> String {
+    match report.more_files.len() {
+        0 => format!("{} is valid", report.file),
+        1 => format!("{} and {} are valid", report.file, report.more_files[0]),
+        more => format!("{} and {more} files in conf.d are valid", report.file),
+    }
 }

@@ -24,7 +24,7 @@ honoured.
 | 8 | `partial` | some of it was done, some refused |
 
 An error in JSON: `{\"schema\":1,\"error\":{\"code\":6,\"kind\":\"guard_rail\",\"message\":\"..\",\"hint\":\"..\"}}`; for code 5 with
-`diagnostics`, a list of `{severity, message, line, column, hint}`.
+`diagnostics`, a list of `{severity, message, file, line, column, hint}`.
 
 ";
 

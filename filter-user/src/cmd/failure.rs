@@ -122,7 +122,8 @@ impl Body {
             config::Error::Invalid(report) => {
                 let diagnostics = report.records();
                 let first = diagnostics.first().map_or(String::new(), |d| format!(": {}", d.message));
-                let message = format!("{} is refused{first}", report.source.path);
+                let file = diagnostics.first().map_or(report.path(), |d| &d.file);
+                let message = format!("{file} is refused{first}");
                 let hint = diagnostics.first().and_then(|d| d.hint.clone());
                 let hint = hint.unwrap_or_else(|| Kind::ConfigInvalid.hint().to_owned());
                 Self { diagnostics, ..Self::new(Kind::ConfigInvalid, message, hint) }

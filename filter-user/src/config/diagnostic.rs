@@ -2,8 +2,10 @@
 
 use std::{fmt::Write as _, ops::Range};
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
+
+use super::{Source, place::Place};
 
 /// More than this many say nothing new, and a hostile file could ask for millions.
 const MOST: usize = 20;
@@ -18,12 +20,12 @@ pub enum Severity {
     Warning,
 }
 
-/// One complaint about one place in the file.
+/// One complaint about one place in the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// Bytes of the source that it is about; `None` for the file as a whole.
+    /// Bytes of the sources that it is about (see [`super::place`]); `None` for all of them.
     pub span: Option<Range<usize>>,
     /// What is wrong, in one line.
     pub message: String,
@@ -74,26 +76,28 @@ impl Diagnostic {
         self
     }
 
-    fn group<'a>(&'a self, path: &'a str, source: &'a str) -> Group<'a> {
+    /// The same, `by` bytes further on.
+    #[must_use]
+    pub(super) fn moved(mut self, by: usize) -> Self {
+        let moved = |span: Range<usize>| span.start + by..span.end + by;
+        self.span = self.span.map(moved);
+        self.other = self.other.map(|(span, label)| (moved(span), label));
+        self
+    }
+
+    fn group<'a>(&'a self, sources: &'a [Source]) -> Group<'a> {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
         let title = level.primary_title(&self.message);
-        let mut group = match &self.span {
+        let find = |span: &Range<usize>| Place::find(sources, span);
+        let mut group = match self.span.as_ref().and_then(find) {
             None => Group::with_title(title),
-            Some(span) => {
-                let primary = AnnotationKind::Primary.span(clamp(span, source));
-                let mut snippet = Snippet::source(source).path(path).annotation(if self.label.is_empty() {
-                    primary
-                } else {
-                    primary.label(&self.label)
-                });
-                if let Some((span, label)) = &self.other {
-                    snippet = snippet
-                        .annotation(AnnotationKind::Context.span(clamp(span, source)).label(label.as_str()));
-                }
-                title.element(snippet)
+            Some(place) if place.is_whole() => title.element(Origin::path(&place.source.path)),
+            Some(place) => {
+                let other = self.other.as_ref().and_then(|(span, label)| Some((find(span)?, label.as_str())));
+                self.snippets(Group::with_title(title), &place, other)
             }
         };
         if let Some(hint) = &self.hint {
@@ -101,20 +105,39 @@ impl Diagnostic {
         }
         group
     }
+
+    /// One snippet, or two if the other place is in another file.
+    fn snippets<'a>(
+        &'a self,
+        group: Group<'a>,
+        place: &Place<'a>,
+        other: Option<(Place<'a>, &'a str)>,
+    ) -> Group<'a> {
+        let primary = labelled(AnnotationKind::Primary, place, &self.label);
+        let snippet = snippet(place.source).annotation(primary);
+        let Some((other, label)) = other else { return group.element(snippet) };
+        let context = labelled(AnnotationKind::Context, &other, label);
+        if std::ptr::eq(place.source, other.source) {
+            return group.element(snippet.annotation(context));
+        }
+        group.element(snippet).element(self::snippet(other.source).annotation(context))
+    }
 }
 
-/// A span that lies in `source` and ends on character boundaries, whatever its maker thought.
-fn clamp(span: &Range<usize>, source: &str) -> Range<usize> {
-    let end = source.floor_char_boundary(span.end);
-    let start = source.floor_char_boundary(span.start).min(end);
-    start..end
+fn snippet(source: &Source) -> Snippet<'_, Annotation<'_>> {
+    Snippet::source(&source.text).path(&source.path)
+}
+
+fn labelled<'a>(kind: AnnotationKind, place: &Place<'a>, label: &'a str) -> Annotation<'a> {
+    let annotation = kind.span(place.span.clone());
+    if label.is_empty() { annotation } else { annotation.label(label) }
 }
 
 /// The complaints as a compiler would print them.
 #[must_use]
-pub fn render(path: &str, source: &str, diagnostics: &[Diagnostic], color: bool) -> String {
+pub fn render(sources: &[Source], diagnostics: &[Diagnostic], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let groups: Vec<_> = diagnostics.iter().take(MOST).map(|d| d.group(path, source)).collect();
+    let groups: Vec<_> = diagnostics.iter().take(MOST).map(|d| d.group(sources)).collect();
     let mut text = groups.into_iter().map(|group| renderer.render(&[group])).collect::<Vec<_>>().join("\n\n");
     if diagnostics.len() > MOST {
         let _ = write!(text, "\n\n... and {} more", diagnostics.len() - MOST);
@@ -129,6 +152,8 @@ pub struct Record {
     pub severity: Severity,
     /// What is wrong.
     pub message: String,
+    /// The file; the main one when it is about all of them.
+    pub file: String,
     /// Line, from 1; 0 when it is about the file as a whole.
     pub line: usize,
     /// Column in characters, from 1; 0 when it is about the file as a whole.
@@ -138,16 +163,15 @@ pub struct Record {
 }
 
 impl Record {
-    /// `diagnostic` with its place in `source` counted out.
+    /// `diagnostic` with its place in `sources` counted out.
     #[must_use]
-    pub fn new(diagnostic: &Diagnostic, source: &str) -> Self {
-        let (line, column) = diagnostic.span.as_ref().map_or((0, 0), |span| {
-            let before = &source[..clamp(span, source).start];
-            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-            (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-        });
+    pub fn new(diagnostic: &Diagnostic, sources: &[Source]) -> Self {
+        let place = diagnostic.span.as_ref().and_then(|span| Place::find(sources, span));
+        let (line, column) = place.as_ref().map_or((0, 0), Place::line_and_column);
+        let source = place.map(|place| place.source).or(sources.first());
+        let file = source.map_or_else(String::new, |source| source.path.clone());
         let Diagnostic { severity, message, hint, .. } = diagnostic.clone();
-        Self { severity, message, line, column, hint }
+        Self { severity, message, file, line, column, hint }
     }
 }
 
@@ -161,6 +185,13 @@ impl Problems {
         // Errors count even past the limit of what is shown; warnings of a hostile file do not.
         if diagnostic.severity == Severity::Error || self.0.len() < MOST {
             self.0.push(diagnostic);
+        }
+    }
+
+    /// Adds all of them.
+    pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        for diagnostic in diagnostics {
+            self.push(diagnostic);
         }
     }
 

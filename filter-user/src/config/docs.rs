@@ -12,9 +12,13 @@ use super::{
 const INTRO: &str = "\
 # Configuration
 
-One TOML file, `/etc/floodwall/floodwall.toml` unless `--config` says otherwise. It is read at start and on
-SIGHUP (`systemctl reload floodwall`). A file with an error changes nothing: the error names line and column,
-the filter goes on with what it had. `floodwall config check` tells beforehand.
+A TOML file, `/etc/floodwall/floodwall.toml` unless `--config` says otherwise, and the files of `conf.d` beside it. They are read
+at start and on SIGHUP (`systemctl reload floodwall`). An error in any of them changes nothing: it names file, line and column,
+and the filter goes on with what it had. `floodwall config check` tells beforehand.
+
+`conf.d/*.toml` are read in the order of their names, as if they went on where the main file ends: at most 64 files of 1 MiB, 4 MiB
+together; names that begin with a dot are skipped. Tables (`[management]`) are joined. Arrays, of tables (`[[service]]`) and of values (`management.allow`),
+go on from file to file. Anything else may be set in one file only; an error shows both places. `schema = 1` may stand in each.
 
 This page is generated from the schema (`FLOODWALL_BLESS=1 cargo test -p filter-user docs`).
 

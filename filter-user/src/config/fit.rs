@@ -13,7 +13,7 @@ pub fn fit(loaded: &Loaded, host: &Host) -> Result<(Plan, Report), Error> {
     let lists = loaded.lists.clone().unwrap_or_else(|| read(&mut problems));
     let plan = compile::plan(&loaded.settings, host, lists, &mut problems);
     loaded.report.diagnostics.iter().for_each(|known| problems.push(known.clone()));
-    let report = Report { source: loaded.report.source.clone(), diagnostics: problems.into_sorted() };
+    let report = Report { sources: loaded.report.sources.clone(), diagnostics: problems.into_sorted() };
     match plan {
         Some(plan) => Ok((plan, report)),
         None => Err(Error::Invalid(Box::new(report))),

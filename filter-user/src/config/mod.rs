@@ -1,7 +1,8 @@
-//! From a TOML file to what the data path understands.
+//! From TOML files to what the data path understands.
 //!
 //! The major components are:
-//! - [`source`]: reads the file, with limits.
+//! - [`source`]: reads the file and those of `conf.d` beside it, with limits.
+//! - `merge`: several files as one; [`place`]: which file and line a place is in.
 //! - [`schema`]: the tables and knobs, each declared once; [`rule`] and [`value`] say what a knob accepts.
 //! - [`profile`]: presets for services.
 //! - [`validate`]: what no single knob can know (a port in two services).
@@ -18,6 +19,8 @@ pub mod diagnostic;
 pub mod fit;
 pub mod host;
 pub mod lists;
+mod merge;
+pub mod place;
 pub mod profile;
 pub mod rule;
 pub mod schema;
@@ -28,13 +31,15 @@ pub mod value;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod folder_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{path::Path, sync::Arc};
 
 use toml::de::DeTable;
 
-use self::{diagnostic::Problems, rule::Section as _};
+use self::{diagnostic::Problems, rule::Section as _, source::Found};
 pub use self::{
     diagnostic::{Diagnostic, Record, Severity},
     fit::fit,
@@ -60,74 +65,127 @@ pub enum Error {
     Invalid(Box<Report>),
 }
 
-/// A file with all that is to be said about it.
+/// The files with all that is to be said about them.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The file.
-    pub source: Source,
+    /// The main file and those of `conf.d`, in order.
+    pub sources: Vec<Source>,
     /// Complaints, errors first.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
+    /// The main file's path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.sources.first().map_or("", |source| &source.path)
+    }
+
     /// As a compiler would print it.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
-        diagnostic::render(&self.source.path, &self.source.text, &self.diagnostics, color)
+        diagnostic::render(&self.sources, &self.diagnostics, color)
     }
 
     /// The same for programs.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
-        self.diagnostics.iter().map(|d| Record::new(d, &self.source.text)).collect()
+        self.diagnostics.iter().map(|d| Record::new(d, &self.sources)).collect()
     }
 }
 
-/// A valid file.
+/// A valid configuration.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// What it says.
     pub settings: Settings,
-    /// Warnings about it; without errors.
+    /// Its files and warnings about them; without errors.
     pub report: Report,
     /// What its lists hold; `None` until they are read.
     pub lists: Option<Arc<Lists>>,
 }
 
-/// Reads and validates the file at `path`.
-pub fn load(path: &Path) -> Result<Loaded, Error> {
-    match source::read(path) {
-        Ok(source) => parse(source),
-        Err(source::Refused::Unreadable(reason)) => {
-            Err(Error::Unreadable { path: source::shown(path), reason })
-        }
-        Err(source::Refused::Unfit(source, diagnostic)) => {
-            Err(Error::Invalid(Box::new(Report { source, diagnostics: vec![*diagnostic] })))
-        }
+impl Loaded {
+    /// Its files: [`of_sources`] makes the same of them.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.report.sources
     }
 }
 
-/// Validates a file's text.
+/// Reads and validates the file at `path` and those of `conf.d` beside it.
+pub fn load(path: &Path) -> Result<Loaded, Error> {
+    let (found, warnings) =
+        source::read_all(path).map_err(|reason| Error::Unreadable { path: source::shown(path), reason })?;
+    of_found(found, warnings)
+}
+
+/// Validates files' texts; the first is the main file's. Nothing is read from the disk.
+pub fn of_sources(sources: Vec<Source>) -> Result<Loaded, Error> {
+    of_found(sources.into_iter().map(Found::from).collect(), Vec::new())
+}
+
+/// Validates the text of a configuration of one file.
 pub fn parse(source: Source) -> Result<Loaded, Error> {
+    of_sources(vec![source])
+}
+
+fn of_found(found: Vec<Found>, warnings: Vec<Diagnostic>) -> Result<Loaded, Error> {
     let mut problems = Problems::default();
-    let settings = read(&source.text, &mut problems);
+    problems.extend(warnings);
+    let (sources, faults): (Vec<_>, Vec<_>) = found.into_iter().map(|file| (file.source, file.fault)).unzip();
+    let settings = read(&sources, faults, &mut problems);
     let refused = problems.any_error();
-    let report = Report { source, diagnostics: problems.into_sorted() };
+    let report = Report { sources, diagnostics: problems.into_sorted() };
     match settings {
         Some(settings) if !refused => Ok(Loaded { settings, report, lists: None }),
         _ => Err(Error::Invalid(Box::new(report))),
     }
 }
 
-fn read(text: &str, problems: &mut Problems) -> Option<Settings> {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        problems.push(Diagnostic::error(error.span(), error.message().replace('\n', "; ")));
-    }
-    if !errors.is_empty() {
+fn read(sources: &[Source], faults: Vec<Option<Diagnostic>>, problems: &mut Problems) -> Option<Settings> {
+    let (all, sound) = joined(sources, faults, problems);
+    if !sound {
+        tell_of_the_rest(&all, problems);
         return None;
     }
-    let mut settings = Settings::read(table.as_ref(), 0..0, problems)?;
+    let mut settings = Settings::read(&all, 0..0, problems)?;
     validate::settings(&mut settings, problems);
     Some(settings)
+}
+
+/// All files as one table, and whether each is TOML and without a fault.
+fn joined<'a>(
+    sources: &'a [Source],
+    faults: Vec<Option<Diagnostic>>,
+    problems: &mut Problems,
+) -> (DeTable<'a>, bool) {
+    let (mut all, mut sound) = (DeTable::new(), true);
+    let faults = faults.into_iter().chain(std::iter::repeat(None));
+    for ((base, source), fault) in place::bases(sources).zip(faults) {
+        match fault.map_or_else(|| table(&source.text), |fault| Err(vec![fault])) {
+            Ok(table) => merge::file(&mut all, merge::moved(table, base), problems),
+            Err(faults) => {
+                sound = false;
+                problems.extend(faults.into_iter().map(|fault| fault.moved(base)));
+            }
+        }
+    }
+    (all, sound)
+}
+
+/// What is wrong in the files that are TOML; what is missing from all of them may be in the others.
+fn tell_of_the_rest(table: &DeTable<'_>, problems: &mut Problems) {
+    let mut found = Problems::default();
+    Settings::read(table, 0..0, &mut found);
+    let written = |diagnostic: &Diagnostic| diagnostic.span.as_ref().is_some_and(|span| !span.is_empty());
+    problems.extend(found.into_sorted().into_iter().filter(written));
+}
+
+fn table(text: &str) -> Result<DeTable<'_>, Vec<Diagnostic>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Ok(table.into_inner());
+    }
+    Err(errors.iter().map(|e| Diagnostic::error(e.span(), e.message().replace('\n', "; "))).collect())
 }

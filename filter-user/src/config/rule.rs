@@ -110,7 +110,7 @@ pub(super) fn suggest(given: &str, names: &[&str]) -> String {
 }
 
 /// The TOML type of a value, with its article.
-fn type_of(value: &DeValue<'_>) -> &'static str {
+pub(super) fn type_of(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",

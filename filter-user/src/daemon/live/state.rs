@@ -233,7 +233,7 @@ fn tell_attached(dataplane: &Dataplane) -> Result<()> {
 fn tell(report: &Report) {
     for record in report.records() {
         let hint = record.hint.unwrap_or_default();
-        warn!("{}:{}: {} ({hint})", report.source.path, record.line, record.message);
+        warn!("{}:{}: {} ({hint})", record.file, record.line, record.message);
     }
 }
 
