@@ -41,6 +41,29 @@ fn a_bad_file_is_code_5_with_a_caret() {
 }
 
 #[test]
+fn what_a_file_comes_to_is_shown_with_origins() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("f.toml");
+    std::fs::write(&path, "schema = 1\n[[interface]]\nname = \"eth0\"\n").expect("file");
+    std::fs::create_dir(folder.path().join("conf.d")).expect("folder");
+    std::fs::write(folder.path().join("conf.d/a.toml"), "daemon.mode = \"enforce\"\n").expect("file");
+    let path = path.to_str().expect("UTF-8");
+    let shown = floodwall(&["config", "show", "--origin", "--json", "--config", path]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!(shown["config"]["daemon"]["mode"], "enforce");
+    let origin = shown["origins"]["daemon.mode"].as_str().expect("an origin");
+    assert!(origin.ends_with("/conf.d/a.toml:1"), "{origin}");
+    assert_eq!(shown["origins"]["cookie.period"], "default");
+    let plain = floodwall(&["config", "show", "--config", path]);
+    assert!(String::from_utf8(plain.stdout).expect("UTF-8").contains("\n[[interface]]\nname = \"eth0\"\n"));
+    let running = floodwall(&["config", "show", "--running", "--json", "--socket", "/nonexistent.sock"]);
+    assert_eq!(error(&running)["kind"], "daemon_unreachable");
+    let schema = floodwall(&["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).expect("JSON");
+    assert_eq!(schema["properties"]["schema"]["maximum"], 1);
+}
+
+#[test]
 fn a_missing_file_is_code_5() {
     let error = error(&floodwall(&["run", "--json", "--config", "/nonexistent.toml"]));
     assert_eq!(error["code"], 5);

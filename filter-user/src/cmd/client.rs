@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use super::failure::{Failure, Kind};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-const LARGEST_ANSWER: usize = 1 << 20;
+const LARGEST_ANSWER: usize = 16 << 20;
 
 /// Sends one request and waits for its answer.
 pub fn call<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> anyhow::Result<T> {

@@ -1,6 +1,8 @@
 //! `floodwall config ..`
 
-use std::process::ExitCode;
+mod show;
+
+use std::{path::Path, process::ExitCode};
 
 use serde::Serialize;
 
@@ -12,10 +14,20 @@ use crate::config::{self, Host, Record};
 pub enum Command {
     /// Check the file, and that it fits this host; changes nothing
     Check(Check),
+    /// Show the configuration with everything that is not written in it
+    Show(show::Show),
+    /// Print the JSON Schema of the file, for editors
+    #[command(after_help = "Examples:
+  floodwall config schema > /etc/floodwall/floodwall.schema.json
+  #:schema ./floodwall.schema.json         the file's first line, for editors that know Taplo")]
+    Schema,
 }
 
 /// `floodwall config check`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  floodwall config check
+  floodwall config check --no-host -c edge7.toml   another host's, and its conf.d")]
 pub struct Check {
     #[command(flatten)]
     config: ConfigArg,
@@ -35,8 +47,19 @@ struct Report {
 }
 
 /// Does it.
-pub fn run(command: &Command, out: Output) -> anyhow::Result<ExitCode> {
-    let Command::Check(args) = command;
+pub fn run(command: &Command, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Check(args) => check(args, out),
+        Command::Show(args) => show::run(args, socket, out),
+        Command::Schema => {
+            let text = |schema: &_| serde_json::to_string_pretty(schema).unwrap_or_default();
+            out.print(&config::json_schema::document(), text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn check(args: &Check, out: Output) -> anyhow::Result<ExitCode> {
     let mut loaded = config::load(&args.config.config)?;
     if !args.no_host {
         (_, loaded.report) = config::fit(&loaded, &Host::read()?)?;

@@ -116,7 +116,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Ban(command) => ban::run(&command, &socket, out),
         Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),
-        Command::Config(command) => config::run(&command, out),
+        Command::Config(command) => config::run(&command, &socket, out),
     };
     result.unwrap_or_else(|error| failure::report(&error, out.json, out.color_errors))
 }

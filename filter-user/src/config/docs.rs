@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    json_schema,
     profile::{PRESETS, PROFILES},
     rule::{Knob, Section as _},
     schema::Settings,
@@ -20,6 +21,9 @@ and the filter goes on with what it had. `floodwall config check` tells beforeha
 together; names that begin with a dot are skipped. Tables (`[management]`) are joined. Arrays, of tables (`[[service]]`) and of values (`management.allow`),
 go on from file to file. Anything else may be set in one file only; an error shows both places. `schema = 1` may stand in each.
 
+`floodwall config show --origin` prints what it all comes to, and where each value is from. docs/floodwall.schema.json (`floodwall config schema`) is the
+JSON Schema for editors: `#:schema ./floodwall.schema.json` as the first line makes Taplo and what is built on it complete and check.
+
 This page is generated from the schema (`FLOODWALL_BLESS=1 cargo test -p filter-user docs`).
 
 ";
@@ -30,14 +34,14 @@ fn heading(path: &str, accepts: &str) -> String {
 
 fn table(text: &mut String, knobs: &[Knob], path: &str) {
     let _ = writeln!(text, "| key | accepts | default | meaning |\n|---|---|---|---|");
-    for knob in knobs.iter().filter(|knob| knob.children.is_empty()) {
-        let Knob { name, help, accepts, default, .. } = knob;
-        let _ = writeln!(text, "| `{name}` | {accepts} | {default} | {help} |");
+    for knob in knobs.iter().filter(|knob| knob.children().is_none()) {
+        let Knob { name, help, accepts, .. } = knob;
+        let _ = writeln!(text, "| `{name}` | {accepts} | {} | {help} |", knob.default_text());
     }
-    for knob in knobs.iter().filter(|knob| !knob.children.is_empty()) {
+    for (knob, children) in knobs.iter().filter_map(|knob| Some((knob, knob.children()?))) {
         let inner = if path.is_empty() { knob.name.to_owned() } else { format!("{path}.{}", knob.name) };
         let _ = writeln!(text, "\n## `{}`\n\n{}\n", heading(&inner, &knob.accepts), knob.help);
-        table(text, &knob.children, &inner);
+        table(text, children, &inner);
     }
 }
 
@@ -100,4 +104,10 @@ fn config_md_is_current() {
     text += RULES;
     profiles(&mut text);
     crate::testing::is_current("config.md", &text);
+}
+
+#[test]
+fn the_json_schema_is_current() {
+    let text = serde_json::to_string_pretty(&json_schema::document()).unwrap();
+    crate::testing::is_current("floodwall.schema.json", &(text + "\n"));
 }

@@ -11,13 +11,16 @@
 //! - [`compile`]: settings and facts to a [`crate::dataplane::Plan`].
 //! - [`mod@fit`]: both of the last, with all that is in the way.
 //! - [`lists`]: the prefixes of allow and block lists, from the file and from those that it names.
+//! - [`effective`]: every knob's value, and where it is from; [`json_schema`]: the schema for editors.
 //! - [`diagnostic`]: what is wrong, with line, column, caret and hint.
 
 mod accepts;
 pub mod compile;
 pub mod diagnostic;
+pub mod effective;
 pub mod fit;
 pub mod host;
+pub mod json_schema;
 pub mod lists;
 mod merge;
 pub mod place;
@@ -42,6 +45,7 @@ use toml::de::DeTable;
 use self::{diagnostic::Problems, rule::Section as _, source::Found};
 pub use self::{
     diagnostic::{Diagnostic, Record, Severity},
+    effective::Effective,
     fit::fit,
     host::Host,
     schema::{Mode, Settings},

@@ -51,6 +51,31 @@ impl<'a> Place<'a> {
     }
 }
 
+/// Lines of files, for many questions.
+#[derive(Debug)]
+pub struct Lines<'a>(Vec<(usize, &'a str, usize)>);
+
+impl<'a> Lines<'a> {
+    /// Of all of them.
+    #[must_use]
+    pub fn of(sources: &'a [Source]) -> Self {
+        let starts = bases(sources).flat_map(|(base, source)| {
+            let ends = source.text.match_indices('\n').map(move |(at, _)| base + at + 1);
+            let starts = [base].into_iter().chain(ends).zip(1..);
+            starts.map(|(start, line)| (start, source.path.as_str(), line))
+        });
+        Self(starts.collect())
+    }
+
+    /// File and line of an offset.
+    #[must_use]
+    pub fn find(&self, offset: usize) -> Option<(&'a str, usize)> {
+        let after = self.0.partition_point(|(start, ..)| *start <= offset);
+        let (_, file, line) = self.0.get(after.checked_sub(1)?)?;
+        Some((file, *line))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +88,9 @@ mod tests {
             let place = Place::find(&files, &span).unwrap();
             (place.source.path.as_str(), place.line_and_column(), place.span.clone())
         };
+        let lines = Lines::of(&files);
+        let line = |offset| lines.find(offset).unwrap();
+        assert_eq!([line(0), line(3), line(5), line(8)], [("a", 1), ("a", 2), ("b", 1), ("c", 1)]);
         assert_eq!(find(0..1), ("a", (1, 1), 0..1));
         assert_eq!(find(3..99), ("a", (2, 2), 3..4));
         assert_eq!(find(5..5), ("b", (0, 0), 0..0));

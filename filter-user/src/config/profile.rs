@@ -91,6 +91,13 @@ impl Rule for Services {
     }
 }
 
+/// The same for a whole file's table.
+pub(super) fn fill_in(file: &mut DeTable<'_>) {
+    if let Some(DeValue::Array(services)) = file.get_mut("service").map(Spanned::get_mut) {
+        services.iter_mut().for_each(|service| apply(service.get_mut()));
+    }
+}
+
 /// Adds what the service's profile says to what is written; an unknown one is the schema's to complain about.
 fn apply(service: &mut DeValue<'_>) {
     let DeValue::Table(table) = service else { return };

@@ -2,6 +2,7 @@
 
 mod compound;
 mod leaf;
+mod shape;
 
 use std::ops::Range;
 
@@ -10,6 +11,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+pub use self::shape::{Absent, Knob, Shape};
 pub(super) use self::{
     compound::{table, tables},
     leaf::{Leaf, integer, switch, text},
@@ -32,21 +34,6 @@ impl Complaint {
     }
 }
 
-/// A knob as the documentation shows it.
-#[derive(Debug)]
-pub struct Knob {
-    /// Its key.
-    pub name: &'static str,
-    /// What it does.
-    pub help: String,
-    /// What it accepts.
-    pub accepts: String,
-    /// What holds when it is absent.
-    pub default: String,
-    /// The knobs of a table.
-    pub children: Vec<Knob>,
-}
-
 /// Reads the value of one key.
 pub trait Rule {
     /// What it becomes.
@@ -58,7 +45,7 @@ pub trait Rule {
     /// The value when the key is absent from the table at `span`; `None` after a complaint.
     fn absent(&self, name: &str, span: Range<usize>, problems: &mut Problems) -> Option<Self::Out>;
 
-    /// Its line in the docs; the name and the help are the section's to fill in.
+    /// As it is in what is generated; the name and the help are the section's to fill in.
     fn knob(&self) -> Knob;
 }
 

@@ -23,11 +23,12 @@ pub(super) use self::{
     rate::{byte_rate, rate},
     time::duration,
 };
-use super::rule::{Complaint, Leaf, integer, suggest, text};
+use super::rule::{Complaint, Leaf, Shape, integer, suggest, text};
 
 /// One of `choices`.
 pub(super) fn choice<T: Copy + 'static>(choices: &'static [(&'static str, T)]) -> Leaf<T> {
     let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+    let shape = names.clone();
     text(names.iter().map(|name| format!("`\"{name}\"`")).collect::<Vec<_>>().join(", "), move |raw| {
         choices
             .iter()
@@ -35,13 +36,14 @@ pub(super) fn choice<T: Copy + 'static>(choices: &'static [(&'static str, T)]) -
             .map(|(_, value)| *value)
             .ok_or_else(|| Complaint::new(format!("unknown value {raw:?}"), suggest(raw, &names)))
     })
+    .of(shape)
 }
 
 /// A whole number in `bounds`.
 pub(super) fn number(bounds: RangeInclusive<u32>) -> Leaf<u32, true> {
     let accepts = format!("{} to {}", bounds.start(), bounds.end());
     let hint = format!("accepted: {accepts}");
-    integer(accepts, move |raw| match raw.parse() {
+    integer(accepts, Shape::Number(bounds.clone()), move |raw| match raw.parse() {
         Ok(value) if bounds.contains(&value) => Ok(value),
         _ => Err(Complaint::new(format!("{raw} is out of bounds"), &hint)),
     })
@@ -51,7 +53,7 @@ pub(super) fn number(bounds: RangeInclusive<u32>) -> Leaf<u32, true> {
 pub(super) fn power_of_two(bounds: RangeInclusive<u32>) -> Leaf<u32, true> {
     let accepts = format!("a power of two, {} to {}", bounds.start(), bounds.end());
     let hint = format!("accepted: {accepts}");
-    integer(accepts, move |raw| {
+    integer(accepts, Shape::PowerOfTwo(bounds.clone()), move |raw| {
         let value: u32 = raw.parse().map_err(|_| Complaint::new(format!("{raw} is out of bounds"), &hint))?;
         if !bounds.contains(&value) {
             return Err(Complaint::new(format!("{raw} is out of bounds"), &hint));
@@ -72,6 +74,7 @@ pub(super) fn name() -> Leaf<String> {
             && raw.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if fits { Ok(raw.to_owned()) } else { Err(bad_name(raw, "a name")) }
     })
+    .pattern("^[A-Za-z0-9_-]{1,32}$")
 }
 
 /// A network interface's name (Linux: `dev_valid_name`).
@@ -84,6 +87,7 @@ pub(super) fn interface_name() -> Leaf<String> {
             && !raw.chars().any(|c| c.is_whitespace() || c.is_control());
         if fits { Ok(raw.to_owned()) } else { Err(bad_name(raw, "an interface's name")) }
     })
+    .pattern("^[^/:\\s]{1,15}$")
 }
 
 fn bad_name(raw: &str, what: &str) -> Complaint {
@@ -101,6 +105,7 @@ pub(super) fn path() -> Leaf<PathBuf> {
         }
         Err(Complaint::new("not an absolute path", "start it with / and leave out .."))
     })
+    .pattern("^/")
 }
 
 /// What to log: a level, or directives of `tracing-subscriber`.

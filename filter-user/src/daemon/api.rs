@@ -3,6 +3,7 @@
 //! | request | who | answer |
 //! |---|---|---|
 //! | `GET /v1/status` | whoever can connect | [`Status`] |
+//! | `GET /v1/config` | the same | see [`super::config`] |
 //! | `POST /v1/cookie/rotate` | root, or the daemon's user | [`Rotated`] |
 //! | `POST /v1/bans`, `/v1/bans/delete` | the same | see [`super::bans`] |
 
@@ -17,7 +18,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{bans, live::Live, secrets};
+use super::{bans, config, live::Live, secrets};
 use crate::{
     cmd::failure::{Body, Failure, Kind},
     observe::status::Status,
@@ -85,7 +86,7 @@ impl IntoResponse for Refused {
 /// The routes.
 pub fn router(live: Arc<Live>) -> Router {
     let routes = Router::new().route("/v1/status", get(status)).route("/v1/cookie/rotate", post(rotate));
-    routes.merge(bans::router()).with_state(live)
+    routes.merge(bans::router()).merge(config::router()).with_state(live)
 }
 
 async fn status(State(live): State<Arc<Live>>) -> Result<Json<Status>, Refused> {

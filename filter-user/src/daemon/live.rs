@@ -18,7 +18,7 @@ use super::{
     systemd,
 };
 use crate::{
-    config::{self, Loaded},
+    config::{self, Loaded, Source},
     observe::{
         Sample,
         metrics::{Facts, rule_lines},
@@ -125,6 +125,12 @@ impl Live {
         let removed = self.state().dataplane.unban(&delete.entries)?;
         info!(removed, "bans ended on request");
         Ok(Deleted { schema: 1, removed, absent: delete.entries.len() as u64 - removed })
+    }
+
+    /// The files that it goes by.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        self.state().report.sources.clone()
     }
 
     /// For a scrape.

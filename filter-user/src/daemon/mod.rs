@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod bans;
+pub mod config;
 pub mod kernel_log;
 pub mod live;
 pub mod lock;

@@ -279,10 +279,10 @@ fn every_reason_that_stops_a_packet_has_its_attack() {
 fn every_setting_is_one() {
     let knobs = Settings::knobs();
     for setting in THREATS.iter().flat_map(|threat| threat.settings) {
-        let mut level = &knobs;
+        let mut level = knobs.as_slice();
         for word in setting.split('.') {
             let knob = level.iter().find(|knob| knob.name == word);
-            level = &knob.unwrap_or_else(|| panic!("{setting}: no {word}")).children;
+            level = knob.unwrap_or_else(|| panic!("{setting}: no {word}")).children().unwrap_or_default();
         }
     }
     assert!(METRICS.iter().any(|metric| metric.name == "floodwall_egress_packets_total"));

@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Knob, Rule, Section, wrong_type};
+use super::{Absent, Knob, Rule, Section, Shape, wrong_type};
 use crate::config::diagnostic::Problems;
 
 /// A value that may be absent.
@@ -34,7 +34,7 @@ impl<R: Rule> Rule for Optional<R> {
     }
 
     fn knob(&self) -> Knob {
-        Knob { default: self.meaning.to_owned(), ..self.inner.knob() }
+        Knob { absent: Absent::Means(self.meaning), ..self.inner.knob() }
     }
 }
 
@@ -66,7 +66,12 @@ impl<R: Rule> Rule for List<R> {
 
     fn knob(&self) -> Knob {
         let inner = self.0.knob();
-        Knob { accepts: format!("array of: {}", inner.accepts), default: "`[]`".to_owned(), ..inner }
+        Knob {
+            accepts: format!("array of: {}", inner.accepts),
+            shape: Shape::List(Box::new(inner.shape)),
+            absent: Absent::Empty,
+            ..inner
+        }
     }
 }
 
@@ -97,7 +102,8 @@ impl<R: Rule> Rule for OneOrMore<R> {
         let inner = self.0.0.knob();
         Knob {
             accepts: format!("{}; or an array of such", inner.accepts),
-            default: "any".to_owned(),
+            shape: Shape::OneOrMore(Box::new(inner.shape)),
+            absent: Absent::Means("any"),
             ..inner
         }
     }
@@ -136,8 +142,8 @@ impl<S: Section> Rule for Table<S> {
             name: "",
             help: String::new(),
             accepts: "table".to_owned(),
-            default: String::new(),
-            children: S::knobs(),
+            shape: Shape::Table(S::knobs()),
+            absent: Absent::Inner,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::Range};
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    Complaint, Knob, Rule,
+    Absent, Complaint, Knob, Rule, Shape,
     compound::{List, OneOrMore, Optional},
     wrong_type,
 };
@@ -22,6 +22,7 @@ type Parse<T> = Box<dyn Fn(&str) -> Result<T, Complaint>>;
 pub(in crate::config) struct Leaf<T, const INTEGER: bool = false> {
     parse: Parse<T>,
     accepts: String,
+    shape: Shape,
     default: Default,
 }
 
@@ -30,15 +31,18 @@ pub(in crate::config) fn text<T>(
     accepts: impl Display,
     parse: impl Fn(&str) -> Result<T, Complaint> + 'static,
 ) -> Leaf<T> {
-    Leaf { parse: Box::new(parse), accepts: accepts.to_string(), default: Default::Required }
+    let (parse, accepts, shape) = (Box::new(parse), accepts.to_string(), Shape::Text(None));
+    Leaf { parse, accepts, shape, default: Default::Required }
 }
 
 /// A rule for integers.
 pub(in crate::config) fn integer<T>(
     accepts: impl Display,
+    shape: Shape,
     parse: impl Fn(&str) -> Result<T, Complaint> + 'static,
 ) -> Leaf<T, true> {
-    Leaf { parse: Box::new(parse), accepts: accepts.to_string(), default: Default::Required }
+    let (parse, accepts) = (Box::new(parse), accepts.to_string());
+    Leaf { parse, accepts, shape, default: Default::Required }
 }
 
 impl<T, const INTEGER: bool> Leaf<T, INTEGER> {
@@ -46,6 +50,20 @@ impl<T, const INTEGER: bool> Leaf<T, INTEGER> {
     #[must_use]
     pub(in crate::config) fn or(mut self, default: &'static str) -> Self {
         self.default = Default::Value(default);
+        self
+    }
+
+    /// With a pattern that matches whatever is accepted.
+    #[must_use]
+    pub(in crate::config) fn pattern(mut self, pattern: &'static str) -> Self {
+        self.shape = Shape::Text(Some(pattern));
+        self
+    }
+
+    /// Of these strings.
+    #[must_use]
+    pub(in crate::config) fn of(mut self, choices: Vec<&'static str>) -> Self {
+        self.shape = Shape::Choice(choices);
         self
     }
 
@@ -109,12 +127,12 @@ impl<T, const INTEGER: bool> Rule for Leaf<T, INTEGER> {
     }
 
     fn knob(&self) -> Knob {
-        let default = match self.default {
-            Default::Required => "required".to_owned(),
-            Default::Value(value) if INTEGER => format!("`{value}`"),
-            Default::Value(value) => format!("`\"{value}\"`"),
+        let absent = match self.default {
+            Default::Required => Absent::Required,
+            Default::Value(value) => Absent::Value(value),
         };
-        Knob { name: "", help: String::new(), accepts: self.accepts.clone(), default, children: vec![] }
+        let (accepts, shape) = (self.accepts.clone(), self.shape.clone());
+        Knob { name: "", help: String::new(), accepts, shape, absent }
     }
 }
 
@@ -142,7 +160,7 @@ impl Rule for Switch {
     }
 
     fn knob(&self) -> Knob {
-        let (name, help, accepts, default) = ("", String::new(), "`true`, `false`".into(), "`false`".into());
-        Knob { name, help, accepts, default, children: vec![] }
+        let (accepts, absent) = ("`true`, `false`".to_owned(), Absent::Value("false"));
+        Knob { name: "", help: String::new(), accepts, shape: Shape::Switch, absent }
     }
 }

@@ -38,6 +38,7 @@ where
         }
         Ok(Between { first, last })
     })
+    .pattern("^[0-9]+(-[0-9]+)?$")
 }
 
 /// An IP protocol's number, by name or number.
@@ -47,6 +48,7 @@ pub(in crate::config) fn ip_protocol() -> Leaf<u8> {
         protocol::number(raw)
             .ok_or_else(|| Complaint::new(format!("unknown protocol {raw:?}"), suggest(raw, &names)))
     })
+    .pattern("^[a-z0-9]+$")
 }
 
 fn quoted(names: &[&str]) -> String {
@@ -92,4 +94,5 @@ pub(in crate::config) fn tcp_flags() -> Leaf<TcpFlags> {
         }
         Ok(flags)
     })
+    .pattern("^\\s*!?[a-z]+\\s*(,\\s*!?[a-z]+\\s*)*$")
 }

@@ -59,6 +59,7 @@ pub(in crate::config) fn port_range() -> Leaf<PortRange> {
         }
         Ok(PortRange { protocol, first, last })
     })
+    .pattern("^(tcp|udp)/[0-9]+(-[0-9]+)?$")
 }
 
 /// An address or a prefix as written; host bits are the validator's to cut off.
@@ -70,6 +71,7 @@ pub(in crate::config) fn prefix() -> Leaf<IpNet> {
             Complaint::new(format!("{raw:?} is no address and no prefix"), hint)
         })
     })
+    .pattern("^[0-9A-Fa-f:.]+(/[0-9]+)?$")
 }
 
 /// Where to listen, or "off".
@@ -81,4 +83,5 @@ pub(in crate::config) fn listen() -> Leaf<Option<SocketAddr>> {
         let hint = "write \"127.0.0.1:9980\", \"[::1]:9980\" or \"off\"";
         raw.parse().map(Some).map_err(|_| Complaint::new(format!("{raw:?} is no address with a port"), hint))
     })
+    .pattern("^(off|.+:[0-9]+)$")
 }

@@ -51,4 +51,5 @@ pub(in crate::config) fn protocol() -> Leaf<u8> {
             None => Ok(number),
         }
     })
+    .pattern("^[a-z0-9]+$")
 }

@@ -43,6 +43,7 @@ pub(in crate::config) fn byte_rate() -> Leaf<Option<ByteRate>> {
     let accepts = "`\"10MB/s\"` or `\"100Mbit/s\"` (B, kB, MB, GB, KiB, MiB, GiB, kbit, Mbit, Gbit), optionally \
                    ` burst 4MiB` (else a second's worth), or `\"off\"`";
     text(accepts, |raw| if raw == "off" { Ok(None) } else { parse_byte_rate(raw).map(Some) })
+        .pattern("^(off|\\s*[0-9]+[kKMG]?i?(B|bit)/s(\\s+burst\\s+[0-9]+[kKMG]?i?(B|bit))?\\s*)$")
 }
 
 fn parse_byte_rate(raw: &str) -> Result<ByteRate, Complaint> {
@@ -125,6 +126,7 @@ pub(in crate::config) fn rate() -> Leaf<Option<Rate>> {
     let accepts =
         "`\"N/s\"` or `\"N/m\"`, N up to 10,000,000, optionally ` burst B` (else twice N), or `\"off\"`";
     text(accepts, |raw| if raw == "off" { Ok(None) } else { parse_rate(raw).map(Some) })
+        .pattern("^(off|\\s*[0-9]+/[sm](\\s+burst\\s+[0-9]+)?\\s*)$")
 }
 
 fn parse_rate(raw: &str) -> Result<Rate, Complaint> {

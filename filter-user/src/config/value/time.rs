@@ -24,6 +24,7 @@ pub(in crate::config) fn duration(bounds: RangeInclusive<u64>) -> Leaf<Duration>
         let hint = format!("accepted: {} to {}", secs(*bounds.start()), secs(*bounds.end()));
         Err(Complaint::new(format!("{raw:?} is out of bounds"), hint))
     })
+    .pattern("^[0-9]+(ms|s|m|h)$")
 }
 
 fn secs(seconds: u64) -> String {

@@ -28,7 +28,7 @@ use crate::{
 
 pub(super) struct State {
     pub(super) settings: Settings,
-    report: Report,
+    pub(super) report: Report,
     host: Host,
     pub(super) plan: Plan,
     pub(super) dataplane: Dataplane,
