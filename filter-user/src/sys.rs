@@ -2,7 +2,7 @@
 //! which need not be ours.
 
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::{
     libc::{self, c_char},
@@ -71,6 +71,36 @@ pub fn driver(name: &str) -> io::Result<String> {
     unsafe { siocethtool(socket.as_raw_fd(), &raw mut request) }?;
     let text: Vec<u8> = info.driver.into_iter().take_while(|byte| *byte != 0).collect();
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Supplementary groups of a unix socket's peer when it connected (`SO_PEERGROUPS`, Linux 4.13).
+pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0_u32; 64];
+    loop {
+        let room = groups.len();
+        let mut length = libc::socklen_t::try_from(room * 4).map_err(io::Error::other)?;
+        // SAFETY: the kernel writes at most `length` bytes into `groups`, which has as many.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        let found = length as usize / 4;
+        if result == 0 {
+            groups.truncate(found);
+            return Ok(groups);
+        }
+        let error = io::Error::last_os_error();
+        // Too many for the room: now we know how many.
+        if error.raw_os_error() != Some(libc::ERANGE) || found <= room {
+            return Err(error);
+        }
+        groups.resize(found, 0);
+    }
 }
 
 /// Hands free memory back to the kernel: building the tables of large lists leaves tens of megabytes of it.

@@ -9,6 +9,8 @@ pub struct Config {
     pub mode: &'static str,
     /// Lines of `[[interface]]` besides its name.
     pub interface: String,
+    /// Lines of `[daemon]` besides mode and places.
+    pub daemon: String,
     /// Prefixes of `management.allow`.
     pub management: Vec<String>,
     /// `[[service]]` tables: name and lines.
@@ -25,6 +27,7 @@ impl Default for Config {
         Self {
             mode: "enforce",
             interface: String::new(),
+            daemon: String::new(),
             management: Vec::new(),
             services: vec![("web".into(), "ports = [\"tcp/80\"]\nsyn = { mode = \"cookie\" }".into())],
             cookie: String::new(),
@@ -38,6 +41,13 @@ impl Config {
     #[must_use]
     pub fn interface(mut self, lines: &str) -> Self {
         lines.clone_into(&mut self.interface);
+        self
+    }
+
+    /// With these lines in `[daemon]`.
+    #[must_use]
+    pub fn daemon(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.daemon);
         self
     }
 
@@ -66,12 +76,13 @@ impl Config {
     #[must_use]
     pub fn toml(&self, device: &str, pins: &Path, runtime: &Path, metrics: u16) -> String {
         let mut text = format!(
-            "schema = 1\n[daemon]\nmode = \"{}\"\npins = \"{}\"\nruntime = \"{}\"\n\
+            "schema = 1\n[daemon]\nmode = \"{}\"\npins = \"{}\"\nruntime = \"{}\"\n{}\n\
              [management]\nallow = {:?}\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n\
              [[interface]]\nname = \"{device}\"\n{}\n",
             self.mode,
             pins.display(),
             runtime.display(),
+            self.daemon,
             self.management,
             self.interface,
         );

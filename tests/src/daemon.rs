@@ -72,6 +72,25 @@ impl Floodwall {
         self.pins.path().join("floodwall")
     }
 
+    /// Its control socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.files.path().join(filter_user::daemon::SOCKET)
+    }
+
+    /// Process id of the daemon.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.daemon.as_ref().context("floodwall is not running")?.id())
+    }
+
+    /// Resident bytes of the daemon.
+    pub fn memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib << 10)
+    }
+
     fn log(&self) -> PathBuf {
         self.files.path().join("log")
     }
@@ -92,9 +111,8 @@ impl Floodwall {
     /// A verb of the command line, to its end: `{socket}`, `{pins}` and `{config}` stand for this
     /// installation's own.
     pub fn cli(&self, line: &str) -> Result<Output> {
-        let socket = self.files.path().join(filter_user::daemon::SOCKET);
         let line = line
-            .replace("{socket}", &socket.to_string_lossy())
+            .replace("{socket}", &self.socket().to_string_lossy())
             .replace("{pins}", &self.pins().to_string_lossy())
             .replace("{config}", &self.config().to_string_lossy());
         Ok(self.command(&line.split_whitespace().collect::<Vec<_>>())?.output()?)
@@ -111,14 +129,27 @@ impl Floodwall {
     /// Starts the daemon and waits until it says `READY=1`; returns how long that took.
     pub fn run(&mut self) -> Result<Duration> {
         let started = Instant::now();
-        let notify = self.spawn()?;
+        let notify = self.spawn(None)?;
+        self.until_ready(&notify)?;
+        Ok(started.elapsed())
+    }
+
+    /// The same, with systemd's watchdog; returns where the keepalives arrive.
+    pub fn run_watched(&mut self, period: Duration) -> Result<UnixDatagram> {
+        let notify = self.spawn(Some(period))?;
+        self.until_ready(&notify)?;
+        Ok(notify)
+    }
+
+    fn until_ready(&mut self, notify: &UnixDatagram) -> Result<()> {
+        let started = Instant::now();
         notify.set_read_timeout(Some(Duration::from_millis(20)))?;
         let mut message = [0; 512];
         loop {
             if let Ok(len) = notify.recv(&mut message)
                 && message[..len].split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
             {
-                return Ok(started.elapsed());
+                return Ok(());
             }
             if let Some(status) = self.daemon.as_mut().and_then(|daemon| daemon.try_wait().ok().flatten()) {
                 self.daemon = None;
@@ -129,13 +160,16 @@ impl Floodwall {
     }
 
     /// Starts the daemon; what it tells systemd (`sd_notify`) arrives at the socket.
-    fn spawn(&mut self) -> Result<UnixDatagram> {
+    fn spawn(&mut self, watchdog: Option<Duration>) -> Result<UnixDatagram> {
         let path = self.files.path().join("notify");
         let _ = fs::remove_file(&path);
         let notify = UnixDatagram::bind(&path)?;
         let log = fs::File::options().append(true).create(true).open(self.log())?;
         let mut command = self.command(&["run", "--config"])?;
         command.arg(self.config()).env("NOTIFY_SOCKET", path).stdout(log.try_clone()?).stderr(log);
+        if let Some(period) = watchdog {
+            command.env("WATCHDOG_USEC", period.as_micros().to_string());
+        }
         self.daemon = Some(command.spawn().context("start floodwall")?);
         Ok(notify)
     }

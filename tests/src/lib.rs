@@ -10,6 +10,7 @@
 //! | [`server`], [`client`], [`bulk`], [`honest`], [`latency`] | legitimate traffic |
 //! | [`daemon`], [`config`], [`metrics`] | the real `floodwall`, its configuration, its counters |
 //! | [`stand`], [`defence`] | all of it together; floods against it |
+//! | [`noise`] | nonsense for the control socket |
 //! | [`snmp`] | the stack's own counters |
 //! | [`cleanup`] | what must not outlive us |
 //!
@@ -29,6 +30,7 @@ pub mod lab;
 pub mod latency;
 pub mod metrics;
 pub mod netns;
+pub mod noise;
 pub mod packet;
 pub mod pair;
 pub mod probe;

@@ -51,7 +51,7 @@ async fn exchange(
         std::io::ErrorKind::PermissionDenied => anyhow::Error::new(Failure::new(
             Kind::Permission,
             format!("{}: {error}", socket.display()),
-            "run it as root, or as the daemon's user",
+            "run it as root, or as a member of the configuration's daemon.group",
         )),
         _ => unreachable(socket, &error.to_string()).into(),
     })?;
@@ -94,7 +94,10 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::{cmd::failure::Body, daemon::server};
+    use crate::{
+        cmd::failure::Body,
+        daemon::{peer::Access, server},
+    };
 
     const REFUSAL: &str =
         r#"{"schema":1,"error":{"code":6,"kind":"guard_rail","message":"not yet","hint":"wait"}}"#;
@@ -104,8 +107,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let router =
             Router::new().route("/v1/cookie/rotate", post(|| async { (StatusCode::CONFLICT, REFUSAL) }));
-        let listener = runtime.block_on(async { server::bind_unix(socket) }).unwrap();
-        std::thread::spawn(move || runtime.block_on(server::serve_unix(listener, router, stop)))
+        let listener = runtime.block_on(async { server::bind_unix(socket, None) }).unwrap();
+        std::thread::spawn(move || {
+            runtime.block_on(server::serve_unix(listener, router, Access::default(), stop))
+        })
     }
 
     fn ask(socket: &Path, path: &str) -> Body {

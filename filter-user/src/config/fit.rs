@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use super::{Diagnostic, Error, Host, Loaded, Report, compile, diagnostic::Problems, lists};
-use crate::{daemon::secrets::Master, dataplane::Plan};
+use crate::{
+    daemon::{peer, secrets::Master},
+    dataplane::Plan,
+};
 
 /// What the file comes to here, with all warnings; or everything that is in the way.
 pub fn fit(loaded: &Loaded, host: &Host) -> Result<(Plan, Report), Error> {
     let mut problems = Problems::default();
     key_file(loaded, &mut problems);
+    groups(loaded, &mut problems);
     let read = |problems: &mut Problems| Arc::new(lists::read(&loaded.settings.lists, problems));
     let lists = loaded.lists.clone().unwrap_or_else(|| read(&mut problems));
     let plan = compile::plan(&loaded.settings, host, lists, &mut problems);
@@ -30,6 +34,17 @@ fn key_file(loaded: &Loaded, problems: &mut Problems) {
     }
 }
 
+/// Groups of the control socket.
+fn groups(loaded: &Loaded, problems: &mut Problems) {
+    let daemon = &loaded.settings.daemon;
+    for name in [&daemon.group, &daemon.admin_group].into_iter().flatten() {
+        if let Err(error) = peer::group(name.as_ref()) {
+            let hint = format!("groupadd --system {}, or leave it out", name.as_ref());
+            problems.push(Diagnostic::error(name.span(), format!("{error:#}")).hint(hint));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,10 +52,11 @@ mod tests {
 
     #[test]
     fn a_missing_key_file_is_told_where_it_is_named() {
-        let text = "schema = 1\n[[interface]]\nname = \"x\"\n[cookie]\nkey_file = \"/nonexistent/key\"\n";
+        let text = "schema = 1\n[[interface]]\nname = \"x\"\n[cookie]\nkey_file = \"/nonexistent/key\"\n\
+                    [daemon]\ngroup = \"root\"\nadmin_group = \"no-such-group\"\n";
         let loaded = parse(Source { path: "f.toml".to_owned(), text: text.to_owned() }).unwrap();
         let Err(Error::Invalid(report)) = fit(&loaded, &Host::default()) else { panic!("fits") };
         let places: Vec<_> = report.records().into_iter().map(|r| (r.line, r.column)).collect();
-        assert_eq!(places, [(3, 8), (5, 12)]);
+        assert_eq!(places, [(3, 8), (5, 12), (8, 15)]);
     }
 }

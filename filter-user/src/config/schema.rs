@@ -227,6 +227,12 @@ section! {
         pins: Spanned<PathBuf> = path().or(PINS);
         /// Folder for the lock file and the control socket.
         runtime: Spanned<PathBuf> = path().or(RUNTIME);
+        /// Group whose members may connect to the control socket and look; a name or a number. Without it that is root's, and the
+        /// daemon's own user's, alone.
+        group: Option<Spanned<String>> = name().optional("none");
+        /// Group whose members may change things by the control socket. Where `group` is set as well, they have to be in that one, too:
+        /// the socket has only one group.
+        admin_group: Option<Spanned<String>> = name().optional("none");
         /// What to log, to stderr.
         log: Spanned<String> = log_filter().or("info");
     }

@@ -1,13 +1,8 @@
 //! Bans on request: what is refused, and the requests' forms.
-//!
-//! | request | who | answer |
-//! |---|---|---|
-//! | `POST /v1/bans` with [`Add`] | root, or the daemon's user | [`Added`] |
-//! | `POST /v1/bans/delete` with [`Delete`] | the same | [`Deleted`] |
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::{Extension, Json, Router, extract::State, routing::post};
+use axum::{Extension, Json, extract::State, http::Method, routing::post};
 use filter_common::list::{
     Class,
     build::{Span, resolve},
@@ -16,10 +11,13 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    api::{Peer, Refused},
+    api::{Peer, Refused, Right, Route},
     live::Live,
 };
-use crate::dataplane::Plan;
+use crate::{
+    cmd::failure::{Failure, Kind},
+    dataplane::Plan,
+};
 
 /// Entries of one request: it is answered within a fraction of a second.
 pub const CHUNK: usize = 20_000;
@@ -97,9 +95,31 @@ pub struct Deleted {
     pub absent: u64,
 }
 
-/// The routes.
-pub(super) fn router() -> Router<Arc<Live>> {
-    Router::new().route("/v1/bans", post(add)).route("/v1/bans/delete", post(delete))
+/// The requests.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::POST,
+        path: "/v1/bans",
+        right: Right::Change,
+        help: "Bans `{entries, ttl_seconds, reason}`, at most 20,000 entries; without `ttl_seconds` for ever",
+        handler: || post(add),
+    },
+    Route {
+        method: Method::POST,
+        path: "/v1/bans/delete",
+        right: Right::Change,
+        help: "Ends the bans of exactly these `{entries}`",
+        handler: || post(delete),
+    },
+];
+
+/// One request is answered before others wait for long.
+fn bounded(entries: &[IpNet]) -> Result<(), Refused> {
+    if entries.len() <= CHUNK {
+        return Ok(());
+    }
+    let message = format!("{} entries in one request, at most {CHUNK}", entries.len());
+    Err(anyhow::Error::new(Failure::new(Kind::Usage, message, "send them in several requests")).into())
 }
 
 async fn add(
@@ -108,6 +128,7 @@ async fn add(
     Json(add): Json<Add>,
 ) -> Result<Json<Added>, Refused> {
     peer.may_change()?;
+    bounded(&add.entries)?;
     Ok(Json(live.ban(&add)?))
 }
 
@@ -117,6 +138,7 @@ async fn delete(
     Json(delete): Json<Delete>,
 ) -> Result<Json<Deleted>, Refused> {
     peer.may_change()?;
+    bounded(&delete.entries)?;
     Ok(Json(live.unban(&delete)?))
 }
 

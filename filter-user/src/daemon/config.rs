@@ -1,15 +1,14 @@
 //! The configuration on request.
-//!
-//! | request | who | answer |
-//! |---|---|---|
-//! | `GET /v1/config` | whoever can connect | [`Running`] |
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State, http::Method, routing::get};
 use serde::{Deserialize, Serialize};
 
-use super::live::Live;
+use super::{
+    api::{Right, Route},
+    live::Live,
+};
 use crate::config::Effective;
 
 /// What the daemon goes by.
@@ -22,10 +21,14 @@ pub struct Running {
     pub effective: Effective,
 }
 
-/// The routes.
-pub(super) fn router() -> Router<Arc<Live>> {
-    Router::new().route("/v1/config", get(running))
-}
+/// The requests.
+pub(super) const ROUTES: &[Route] = &[Route {
+    method: Method::GET,
+    path: "/v1/config",
+    right: Right::Look,
+    help: "The running configuration: each knob's value and where it is from",
+    handler: || get(running),
+}];
 
 async fn running(State(live): State<Arc<Live>>) -> Json<Running> {
     Json(Running { schema: 1, effective: Effective::of(&live.sources()) })

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
+    unistd::{Gid, chown, getegid},
 };
 
 use crate::cmd::failure::{Failure, Kind};
@@ -45,6 +46,15 @@ impl Lock {
             Err((_, errno)) => Err(errno).with_context(|| format!("lock {}", path.display())),
         }
     }
+}
+
+/// Lets the members of a group (else only our own) into the runtime folder.
+pub fn share(folder: &Path, group: Option<Gid>) -> anyhow::Result<()> {
+    let group = group.unwrap_or_else(getegid);
+    if folder.symlink_metadata()?.gid() == group.as_raw() {
+        return Ok(());
+    }
+    chown(folder, None, Some(group)).with_context(|| format!("chgrp {} {}", group, folder.display()))
 }
 
 fn note_pid(file: &mut File) -> io::Result<()> {

@@ -3,7 +3,7 @@
 //! The major components are:
 //! - [`live`]: what runs now: the configuration, the data path, the keys; reload and refresh.
 //! - [`secrets`]: the cookie keys.
-//! - [`api`] and [`server`]: the control socket and `/metrics`.
+//! - [`api`], [`peer`] and [`server`]: the control socket, who may ask it for what, and `/metrics`.
 //! - [`bans`]: bans on request, and what is never banned.
 //! - [`kernel_log`]: what the kernel programs have to say.
 //! - [`lock`], [`signals`], [`log`], [`systemd`]: a process among others.
@@ -18,6 +18,7 @@ pub mod kernel_log;
 pub mod live;
 pub mod lock;
 pub mod log;
+pub mod peer;
 pub mod secrets;
 pub mod server;
 pub mod signals;
@@ -27,13 +28,13 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    net::{TcpListener, UnixListener},
+    net::TcpListener,
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::{live::Live, lock::Lock, signals::Hangups};
+use self::{live::Live, lock::Lock, peer::Access, signals::Hangups};
 use crate::{config::Loaded, observe::metrics};
 
 /// Name of the control socket in the runtime folder.
@@ -56,12 +57,15 @@ pub async fn run(
     let _lock = Lock::take(&folder)?;
     // Bound before anything is attached: an address in use is an error while nothing has happened yet.
     let socket = folder.join(SOCKET);
-    let control = server::bind_unix(&socket)?;
+    let access = Access::new(&loaded.settings.daemon)?;
+    lock::share(&folder, access.socket_group())?;
+    let control = server::bind_unix(&socket, access.socket_group())?;
     let scrape = bind_metrics(&loaded).await?;
     let live = Arc::new(Live::start(path, loaded)?);
 
     let children = stop.child_token();
-    serve(&live, control, scrape, &children)?;
+    tokio::spawn(server::serve_unix(control, api::router(live.clone()), access, children.clone()));
+    serve_metrics(&live, scrape, &children)?;
     systemd::ready(&live.summary());
     info!("ready: {}", live.summary());
     turn(&live, &stop, hangups).await;
@@ -80,13 +84,11 @@ async fn bind_metrics(loaded: &Loaded) -> anyhow::Result<Option<TcpListener>> {
     Ok(Some(listener.with_context(context)?))
 }
 
-fn serve(
+fn serve_metrics(
     live: &Arc<Live>,
-    control: UnixListener,
     scrape: Option<TcpListener>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    tokio::spawn(server::serve_unix(control, api::router(live.clone()), stop.clone()));
     if let Some(listener) = scrape {
         let source = live.clone();
         let registry = metrics::registry(move || source.sample())?;

@@ -16,6 +16,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use nix::unistd::{Gid, chown};
 use prometheus::Registry;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -26,10 +27,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::api::Peer;
+use super::peer::{Access, Places};
 use crate::observe::metrics;
 
-/// Connections at a time, for each listener.
+/// Connections at a time to the metrics.
 const CONNECTIONS: usize = 32;
 /// Time for a request's head, and for all of an exchange.
 const HEAD: Duration = Duration::from_secs(2);
@@ -38,23 +39,28 @@ const EXCHANGE: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 16 << 10;
 
 /// Binds the control socket, in the place of one that a dead daemon left. The caller holds the lock.
-pub fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
+pub fn bind_unix(path: &Path, group: Option<Gid>) -> anyhow::Result<UnixListener> {
     if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
         fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
     }
     let listener = UnixListener::bind(path).with_context(|| format!("bind {}", path.display()))?;
     // Until here its folder's mode has kept others out.
+    if group.is_some() {
+        chown(path, None, group).with_context(|| format!("chgrp {}", path.display()))?;
+    }
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
     Ok(listener)
 }
 
-/// Serves `router` on the control socket, with the peer's user known to handlers.
-pub async fn serve_unix(listener: UnixListener, router: Router, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+/// Serves `router` on the control socket, with the peer and its rights known to handlers.
+pub async fn serve_unix(listener: UnixListener, router: Router, access: Access, stop: CancellationToken) {
+    let places = Arc::new(Places::default());
     while let Some(accepted) = until(&stop, listener.accept()).await {
-        let accepted = accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream)));
+        let accepted = accepted.and_then(|(stream, _)| Ok((access.peer(&stream)?, stream)));
         match accepted {
-            Ok((uid, stream)) => converse(stream, router.clone().layer(Extension(Peer { uid })), &places),
+            Ok((peer, stream)) => {
+                converse(stream, router.clone().layer(Extension(peer)), places.take(peer.uid));
+            }
             Err(error) => cool_down(&error).await,
         }
     }
@@ -65,7 +71,7 @@ pub async fn serve_tcp(listener: TcpListener, router: Router, stop: Cancellation
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     while let Some(accepted) = until(&stop, listener.accept()).await {
         match accepted {
-            Ok((stream, _)) => converse(stream, router.clone(), &places),
+            Ok((stream, _)) => converse(stream, router.clone(), places.clone().try_acquire_owned().ok()),
             Err(error) => cool_down(&error).await,
         }
     }
@@ -85,12 +91,13 @@ async fn cool_down(error: &std::io::Error) {
     sleep(Duration::from_millis(100)).await;
 }
 
-/// Answers one connection in the background; drops it when there are too many.
-fn converse<S>(stream: S, router: Router, places: &Arc<Semaphore>)
+/// Answers one connection in the background; drops it when there is no place for it.
+fn converse<S, P>(stream: S, router: Router, place: Option<P>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    P: Send + 'static,
 {
-    let Ok(place) = places.clone().try_acquire_owned() else {
+    let Some(place) = place else {
         debug!("too many connections");
         return;
     };
