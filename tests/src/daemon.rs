@@ -62,7 +62,9 @@ impl Floodwall {
         Ok(fs::write(self.config(), text)?)
     }
 
-    fn config(&self) -> PathBuf {
+    /// Where its configuration is.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
         self.files.path().join("floodwall.toml")
     }
 

@@ -1,15 +1,18 @@
 //! The filter as the daemon loaded it: one frame in, its fate and every counter's step out.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Mutex};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::programs::{Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
 use filter_common::{
     abi::Plane,
     reason::{Action, Reason},
 };
-use filter_user::dataplane::{self, Dataplane, Interface};
+use filter_user::dataplane::{
+    self, Dataplane, Interface,
+    rehearsal::{self, Rehearsal, Start},
+};
 
 use crate::{
     config::Config,
@@ -35,6 +38,8 @@ pub struct Filter {
     dataplane: Dataplane,
     program: Xdp,
     interface: Interface,
+    /// Says what the program will do, before it does.
+    rehearsal: Mutex<Rehearsal>,
 }
 
 /// Packets and bytes by plane and reason.
@@ -51,12 +56,14 @@ impl Filter {
         let floodwall = Floodwall::start(&pair.server, config)?;
         pair.client.namespace.ip(&format!("link set {} down", pair.client.device))?;
         let (dataplane, program, interface) = Self::attached(&pair, &floodwall)?;
-        Ok(Self { pair, floodwall, dataplane, program, interface })
+        let rehearsal = rehearsal(&pair, &floodwall)?.into();
+        Ok(Self { pair, floodwall, dataplane, program, interface, rehearsal })
     }
 
     /// Takes hold of what runs now: a reload or another daemon has loaded new programs.
     pub fn again(&mut self) -> Result<()> {
         (self.dataplane, self.program, self.interface) = Self::attached(&self.pair, &self.floodwall)?;
+        self.rehearsal = rehearsal(&self.pair, &self.floodwall)?.into();
         Ok(())
     }
 
@@ -92,7 +99,18 @@ impl Filter {
         testrun::xdp(&self.program, &self.pair.server.namespace, self.interface.ifindex, frame)
     }
 
+    /// What the program would do, as `floodwall explain` finds it out.
+    fn foretell(&self, frame: &[u8]) -> Result<rehearsal::Outcome> {
+        let mut rehearsal = self.rehearsal.lock().map_err(|_| anyhow!("another test has failed"))?;
+        let rehearsal = &mut *rehearsal;
+        self.pair.server.namespace.run(|| {
+            rehearsal.start(Start::Live)?;
+            rehearsal.run(frame)
+        })
+    }
+
     fn judge(&self, frame: &[u8], expected: Reason, observed: bool) -> Result<Outcome> {
+        let foretold = self.foretell(frame).context("the rehearsal")?;
         let before = self.counts()?;
         let outcome = self.run(frame)?;
         let moved = risen(&before, &self.counts()?);
@@ -111,6 +129,8 @@ impl Filter {
             "the frame was changed: {:02x?}",
             outcome.frame
         );
+        let told = (foretold.reason, foretold.observed, foretold.bytes);
+        ensure!(told == (expected, observed, frame.len() as u64), "the rehearsal said: {told:?}");
         Ok(outcome)
     }
 
@@ -129,6 +149,11 @@ fn risen(before: &Counts, after: &Counts) -> Counts {
         (*key, (now.0 - then.0, now.1 - then.1))
     };
     after.iter().map(step).filter(|(_, step)| *step != (0, 0)).collect()
+}
+
+fn rehearsal(pair: &Pair, floodwall: &Floodwall) -> Result<Rehearsal> {
+    let pins = floodwall.pins();
+    pair.server.namespace.run(|| Rehearsal::of_attached(&pins, None, Start::Live)).context("the rehearsal")
 }
 
 /// A handle on a loaded XDP program.

@@ -203,11 +203,16 @@ fn load_all(
         let programs = load::load(plan, &target.config, sides, target.frags, schema, &paths);
         target.programs = Some(programs.with_context(|| on(target.plan))?);
     }
-    fill_management(plan, targets)?;
-    let programs = targets.first().and_then(|target| target.programs.as_ref()).context("no programs")?;
-    lists::fill(programs, &plan.lists)?;
-    fill_words(plan, targets)?;
+    let programs = targets.first_mut().and_then(|target| target.programs.as_mut()).context("no programs")?;
+    fill(plan, programs)?;
     bans::move_over(pins)
+}
+
+/// Fills the lists of a freshly loaded object, which all interfaces share; running programs keep the old ones.
+pub(super) fn fill(plan: &Plan, programs: &mut Ebpf) -> Result<()> {
+    fill_management(plan, programs)?;
+    lists::fill(programs, &plan.lists)?;
+    fill_words(plan, programs)
 }
 
 /// Where each map comes from: its pin, or the staging folder if it is to be new.
@@ -248,6 +253,11 @@ fn seed(pins: &Pins) -> Result<[u64; 2]> {
     map.get(&0, 0).context(SEED)
 }
 
+/// The pinned key, or one that nobody else has.
+pub(super) fn seed_or_random(pins: &Pins) -> Result<[u64; 2]> {
+    if exists(&pins.map(SEED)) { seed(pins) } else { Ok([random_word()?, random_word()?]) }
+}
+
 /// Neither half is 0: NH multiplies with them.
 fn random_word() -> Result<u64> {
     loop {
@@ -258,8 +268,7 @@ fn random_word() -> Result<u64> {
     }
 }
 
-/// Fills the new management list, which all interfaces share; running programs keep the old one.
-fn fill_management(plan: &Plan, targets: &mut [Target<'_>]) -> Result<()> {
+fn fill_management(plan: &Plan, programs: &mut Ebpf) -> Result<()> {
     let list = &plan.management;
     ensure!(
         list.len() <= plan.tables.management as usize,
@@ -267,7 +276,6 @@ fn fill_management(plan: &Plan, targets: &mut [Target<'_>]) -> Result<()> {
         list.len(),
         plan.tables.management
     );
-    let programs = targets.first_mut().and_then(|target| target.programs.as_mut()).context("no programs")?;
     let map = programs.map_mut(name::MANAGEMENT).context("no map MANAGEMENT")?;
     let mut trie: LpmTrie<_, [u32; 4], u8> = map.try_into()?;
     for prefix in list {
@@ -276,9 +284,8 @@ fn fill_management(plan: &Plan, targets: &mut [Target<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// As above, for what rules and services say about addresses.
-fn fill_words(plan: &Plan, targets: &mut [Target<'_>]) -> Result<()> {
-    let programs = targets.first_mut().and_then(|target| target.programs.as_mut()).context("no programs")?;
+/// What rules and services say about addresses.
+fn fill_words(plan: &Plan, programs: &mut Ebpf) -> Result<()> {
     for (name, list) in plan.words.by_map() {
         let map = programs.map_mut(name).with_context(|| format!("no map {name}"))?;
         let mut trie: LpmTrie<_, [u32; 4], u64> = map.try_into()?;

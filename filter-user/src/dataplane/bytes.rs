@@ -34,6 +34,32 @@ pub(super) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
     unsafe { slice::from_raw_parts((&raw const *value).cast(), size_of::<T>()) }
 }
 
+/// A [`Plain`] type of integers only.
+///
+/// # Safety
+/// Any bytes are a value.
+pub(super) unsafe trait FromBytes: Plain {}
+
+// SAFETY: integers and arrays of them (filter_common::config).
+unsafe impl FromBytes for Config {}
+// SAFETY: as above.
+unsafe impl FromBytes for Ports {}
+// SAFETY: integers and arrays of them (filter_common::rules).
+unsafe impl FromBytes for Rules {}
+
+/// The shared structure that these bytes are, if they are as many as it has.
+pub(super) fn from_bytes<T: FromBytes>(bytes: &[u8]) -> Option<Box<T>> {
+    if bytes.len() != size_of::<T>() {
+        return None;
+    }
+    let mut value = Box::<T>::new_uninit();
+    // SAFETY: both are `size_of::<T>()` bytes long, the box is nobody else's, and any bytes are a value.
+    unsafe {
+        value.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        Some(value.assume_init())
+    }
+}
+
 /// An address as the data path keeps it: v4-mapped, words as they lie in a packet.
 pub(super) fn address_key(address: IpAddr) -> [u32; 4] {
     let octets = match address {
@@ -82,5 +108,7 @@ mod tests {
         let config = Config { abi: 1, ..Config::EMPTY };
         assert_eq!(bytes_of(&config)[..4], 1_u32.to_ne_bytes());
         assert_eq!(bytes_of(&config).len(), size_of::<Config>());
+        assert_eq!(from_bytes::<Config>(bytes_of(&config)).as_deref(), Some(&config));
+        assert_eq!(from_bytes::<Config>(&bytes_of(&config)[1..]), None);
     }
 }

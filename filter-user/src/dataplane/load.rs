@@ -37,6 +37,28 @@ pub(super) fn config(
     Ok(Box::new(Config { abi: VERSION, interface: slot, seed, lines: lines(schema)?, ..*interface.config }))
 }
 
+/// The read-only globals of a program, as they lie in memory.
+pub(super) struct Globals<'a> {
+    pub(super) config: &'a [u8],
+    pub(super) ports: &'a [u8],
+    pub(super) summary: &'a [u8],
+    pub(super) listed: &'a [u8],
+    pub(super) rules: &'a [u8],
+}
+
+impl<'a> Globals<'a> {
+    /// What a plan says, with the configuration of one interface.
+    pub(super) fn of(plan: &'a Plan, config: &'a Config) -> Self {
+        Self {
+            config: bytes_of(config),
+            ports: bytes_of(&*plan.ports),
+            summary: bytes_of(&*plan.summary),
+            listed: bytes_of(&*plan.lists.listed),
+            rules: bytes_of(&*plan.rules),
+        }
+    }
+}
+
 /// Loads the programs of one interface on the maps at `paths`.
 pub(super) fn load(
     plan: &Plan,
@@ -46,28 +68,36 @@ pub(super) fn load(
     schema: &Schema,
     paths: &MapPaths,
 ) -> Result<Ebpf> {
+    let mut ebpf = object(&Globals::of(plan, config), frags, schema, paths)?;
+    load_xdp(&mut ebpf)?;
+    for side in sides {
+        tc(&mut ebpf, side)?.load().map_err(explain)?;
+    }
+    Ok(ebpf)
+}
+
+/// Loads the XDP program of an object.
+pub(super) fn load_xdp(ebpf: &mut Ebpf) -> Result<()> {
+    xdp(ebpf)?.load().map_err(explain)
+}
+
+/// The object on the maps at `paths`, which are made if they are not there; its programs are not loaded yet.
+pub(super) fn object(globals: &Globals<'_>, frags: bool, schema: &Schema, paths: &MapPaths) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     loader
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS)
-        .override_global(name::CONFIG, bytes_of(config), true)
-        .override_global(name::PORTS, bytes_of(&*plan.ports), true)
-        .override_global(name::SUMMARY, bytes_of(&*plan.summary), true)
-        .override_global(name::LISTED, bytes_of(&*plan.lists.listed), true)
-        .override_global(name::RULES, bytes_of(&*plan.rules), true);
+        .override_global(name::CONFIG, globals.config, true)
+        .override_global(name::PORTS, globals.ports, true)
+        .override_global(name::SUMMARY, globals.summary, true)
+        .override_global(name::LISTED, globals.listed, true)
+        .override_global(name::RULES, globals.rules, true);
     for name in STATE.into_iter().chain(LISTS) {
         let path = paths.get(name).with_context(|| format!("no path for map {name}"))?;
         loader
             .map_max_entries(name, schema.get(name)?.entries)
             .map_pin_path(name, Cow::Borrowed(path.as_path()));
     }
-    let mut ebpf = loader
-        .load(if frags { object::filter()? } else { object::filter_of_one_buffer()? })
-        .map_err(explain_maps)?;
-    xdp(&mut ebpf)?.load().map_err(explain)?;
-    for side in sides {
-        tc(&mut ebpf, side)?.load().map_err(explain)?;
-    }
-    Ok(ebpf)
+    loader.load(if frags { object::filter()? } else { object::filter_of_one_buffer()? }).map_err(explain_maps)
 }
 
 /// Lines of each table, as the data path indexes them.

@@ -1,7 +1,13 @@
 //! A map's memory, shared with the kernel programs.
 #![expect(unsafe_code, reason = "mmap of a BPF_F_MMAPABLE array")]
 
-use std::{num::NonZeroUsize, os::fd::AsFd as _, ptr::NonNull, slice, sync::atomic::AtomicU64};
+use std::{
+    num::NonZeroUsize,
+    os::fd::AsFd as _,
+    ptr::NonNull,
+    slice,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{MapData, MapType};
@@ -47,6 +53,11 @@ impl Mapping {
         // SAFETY: `start` is page-aligned and mapped for `words` words as long as `self` lives; the kernel
         // changes them with atomic instructions.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.words) }
+    }
+
+    /// Sets all of them to zero; the mapping must be writable.
+    pub(super) fn clear(&self) {
+        self.words().iter().for_each(|word| word.store(0, Relaxed));
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `tables`, `rules`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
 //! | [`measure`] | timing of loaded programs |
+//! | [`rehearsal`] | what a program would do with a packet, on copies of its tables |
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -47,6 +48,7 @@ mod netlink;
 pub mod object;
 mod pins;
 pub mod plan;
+pub mod rehearsal;
 mod rules;
 mod schema;
 mod slots;

@@ -239,7 +239,8 @@ fn look(folder: &Path) -> Result<Option<fs::Metadata>> {
     }
 }
 
-fn make_private(folder: &Path) -> Result<()> {
+/// Makes a folder for root alone, or checks that it is one.
+pub(super) fn make_private(folder: &Path) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(error).with_context(|| format!("create {}", folder.display()))

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     bans,
+    pins::Pins,
     plan::{Tables, Words},
     slots,
 };
@@ -126,6 +127,16 @@ impl Schema {
         let words = words.by_map().map(|(name, list)| (name, list.len().max(1) as u32));
         for (name, entries) in sizes.into_iter().chain(words) {
             self.0.get_mut(name).context("map")?.entries = entries;
+        }
+        Ok(self)
+    }
+
+    /// Takes the sizes of these maps from the pinned ones, where there are any.
+    pub(super) fn sized_as_pinned(mut self, names: &[&'static str], pins: &Pins) -> Result<Self> {
+        for name in names {
+            if let Fate::Replace { from } = self.fate(name, &pins.map(name))? {
+                self.0.get_mut(name).context("map")?.entries = from;
+            }
         }
         Ok(self)
     }

@@ -5,12 +5,19 @@ use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
 };
 
+use anyhow::{Context as _, bail};
+use aya::{
+    maps::{MapData, MapType},
+    util::nr_cpus,
+};
+
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
@@ -75,6 +82,38 @@ pub(super) fn lookup_batch<const WORDS: usize>(
         Err(error) => return Err(error),
     }
     Ok(attr.count as usize)
+}
+
+/// An array's value; of a per-CPU array the values of all possible CPUs, each rounded up to 8 bytes.
+pub(super) fn lookup(map: &MapData, mut key: u32) -> anyhow::Result<Vec<u8>> {
+    let info = map.info().context("map information")?;
+    let length = match info.map_type() {
+        Ok(MapType::Array) => info.value_size() as usize,
+        Ok(MapType::PerCpuArray) => {
+            let cpus = nr_cpus().map_err(|(_, error)| error).context("number of CPUs")?;
+            info.value_size().next_multiple_of(8) as usize * cpus
+        }
+        _ => bail!("not an array"),
+    };
+    let mut value = vec![0; length];
+    let mut attr = ElementAttr {
+        map: map.fd().as_fd().as_raw_fd().cast_unsigned(),
+        padding: 0,
+        key: &raw mut key as u64,
+        value: value.as_mut_ptr() as u64,
+        flags: 0,
+    };
+    bpf(BPF_MAP_LOOKUP_ELEM, &mut attr).context("read a map")?;
+    Ok(value)
+}
+
+#[repr(C)]
+struct ElementAttr {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 #[repr(C)]

@@ -178,8 +178,7 @@ impl Arms {
 /// Sets every word of the map pinned at `path` to zero.
 pub(super) fn disarm(path: &Path) -> Result<()> {
     let map = MapData::from_pin(path).with_context(|| format!("open {}", path.display()))?;
-    let mapping = Mapping::writable(&map).with_context(|| format!("{}", path.display()))?;
-    mapping.words().iter().for_each(|word| word.store(0, std::sync::atomic::Ordering::Relaxed));
+    Mapping::writable(&map).with_context(|| format!("{}", path.display()))?.clear();
     Ok(())
 }
 
