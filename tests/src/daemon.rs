@@ -62,6 +62,23 @@ impl Floodwall {
         Ok(fs::write(self.config(), text)?)
     }
 
+    /// The same, text or not.
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+        Ok(fs::write(self.config(), bytes)?)
+    }
+
+    /// The configuration as it is written now.
+    pub fn written(&self) -> Result<Vec<u8>> {
+        Ok(fs::read(self.config())?)
+    }
+
+    /// Writes a file of `conf.d`.
+    pub fn write_beside(&self, name: &str, text: &str) -> Result<()> {
+        let folder = self.files.path().join(filter_user::config::source::FOLDER);
+        fs::create_dir_all(&folder)?;
+        Ok(fs::write(folder.join(name), text)?)
+    }
+
     /// Where its configuration is.
     #[must_use]
     pub fn config(&self) -> PathBuf {

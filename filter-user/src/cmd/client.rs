@@ -82,6 +82,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     let kind = match status {
         StatusCode::FORBIDDEN => Kind::Permission,
         StatusCode::CONFLICT => Kind::GuardRail,
+        StatusCode::UNPROCESSABLE_ENTITY => Kind::ConfigInvalid,
         _ => Kind::Failed,
     };
     let message = text("message").unwrap_or_else(|| format!("the daemon answered {status}"));

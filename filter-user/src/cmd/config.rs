@@ -1,5 +1,6 @@
 //! `floodwall config ..`
 
+mod plan;
 mod show;
 
 use std::{path::Path, process::ExitCode};
@@ -14,6 +15,8 @@ use crate::config::{self, Host, Record};
 pub enum Command {
     /// Check the file, and that it fits this host; changes nothing
     Check(Check),
+    /// Tell what would change if the configuration were applied now; changes nothing
+    Plan(plan::Args),
     /// Show the configuration with everything that is not written in it
     Show(show::Show),
     /// Print the JSON Schema of the file, for editors
@@ -50,6 +53,7 @@ struct Report {
 pub fn run(command: &Command, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check(args) => check(args, out),
+        Command::Plan(args) => plan::run(args, socket, out),
         Command::Show(args) => show::run(args, socket, out),
         Command::Schema => {
             let text = |schema: &_| serde_json::to_string_pretty(schema).unwrap_or_default();

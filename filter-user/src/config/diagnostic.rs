@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, ops::Range};
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Source, place::Place};
 
@@ -11,7 +11,7 @@ use super::{Source, place::Place};
 const MOST: usize = 20;
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file is refused.
@@ -146,7 +146,7 @@ pub fn render(sources: &[Source], diagnostics: &[Diagnostic], color: bool) -> St
 }
 
 /// The same for programs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Record {
     /// How bad it is.
     pub severity: Severity,

@@ -1,5 +1,6 @@
 //! Allow and block lists: the prefixes of the configuration and of the files that it names.
 
+pub mod compare;
 pub mod file;
 #[cfg(test)]
 mod tests;

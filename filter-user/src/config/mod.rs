@@ -11,10 +11,12 @@
 //! - [`compile`]: settings and facts to a [`crate::dataplane::Plan`].
 //! - [`mod@fit`]: both of the last, with all that is in the way.
 //! - [`lists`]: the prefixes of allow and block lists, from the file and from those that it names.
-//! - [`effective`]: every knob's value, and where it is from; [`json_schema`]: the schema for editors.
+//! - [`effective`]: every knob's value, and where it is from; [`json_schema`]: the schema for editors;
+//!   [`changes`]: what differs between two.
 //! - [`diagnostic`]: what is wrong, with line, column, caret and hint.
 
 mod accepts;
+pub mod changes;
 pub mod compile;
 pub mod diagnostic;
 pub mod effective;

@@ -10,6 +10,8 @@ use std::{
     path::Path,
 };
 
+use serde::{Deserialize, Serialize};
+
 pub use self::folder::{FOLDER, MOST};
 use super::Diagnostic;
 
@@ -17,7 +19,8 @@ use super::Diagnostic;
 pub const LARGEST: u64 = 1 << 20;
 
 /// A configuration file's text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Source {
     /// Its path, fit for a terminal.
     pub path: String,

@@ -121,6 +121,7 @@ impl IntoResponse for Refused {
             Kind::Permission => StatusCode::FORBIDDEN,
             Kind::GuardRail => StatusCode::CONFLICT,
             Kind::Usage => StatusCode::BAD_REQUEST,
+            Kind::ConfigInvalid => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, [(CONTENT_TYPE, JSON)], body.to_json()).into_response()

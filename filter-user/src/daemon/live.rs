@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use self::state::State;
 use super::{
     bans::{Add, Added, Delete, Deleted},
+    config::plan::Side,
     secrets::Rotated,
     systemd,
 };
@@ -131,6 +132,14 @@ impl Live {
     #[must_use]
     pub fn sources(&self) -> Vec<Source> {
         self.state().report.sources.clone()
+    }
+
+    /// What it goes by, to compare with.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        let state = self.state();
+        let sources = state.report.sources.clone();
+        Side { sources, settings: state.settings.clone(), plan: state.plan.clone() }
     }
 
     /// For a scrape.

@@ -81,7 +81,7 @@ pub fn group(name: &str) -> anyhow::Result<Gid> {
 }
 
 /// Root, or our own user.
-fn is_own(uid: u32) -> bool {
+pub(super) fn is_own(uid: u32) -> bool {
     uid == 0 || uid == geteuid().as_raw()
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`plan`] | what a configuration asks for |
+//! | [`plan`], `difference` | what a configuration asks for, and what another one asks for beside it |
 //! | `apply`, `commit`, `load` | loading everything, then swapping |
 //! | `xdp`, `tc`, `netlink`, `sys` | attachments and what the kernel says about them |
 //! | `pins`, `schema`, `slots`, `fingerprint` | what outlives the daemon |
@@ -35,6 +35,7 @@ mod btf;
 mod bytes;
 mod commit;
 mod detach;
+mod difference;
 mod fingerprint;
 mod keymap;
 pub mod kfunc;

@@ -15,6 +15,7 @@ use crate::{
     config::{self, Host, Loaded, Report, Settings},
     daemon::{
         bans::{Add, Added, Guard, Refusal},
+        config::plan::needs_restart,
         kernel_log::KernelLog,
         secrets::{self, Secrets},
     },
@@ -281,16 +282,8 @@ fn needs_new_programs(old: &Plan, old_host: &Host, new: &Plan, new_host: &Host) 
 }
 
 fn refuse_what_needs_a_restart(old: &Settings, new: &Settings) -> Result<()> {
-    let name = |name: &Option<toml::Spanned<String>>| name.as_ref().map(|name| name.as_ref().clone());
-    let fixed = [
-        ("daemon.pins", old.daemon.pins.as_ref() != new.daemon.pins.as_ref()),
-        ("daemon.runtime", old.daemon.runtime.as_ref() != new.daemon.runtime.as_ref()),
-        ("daemon.group", name(&old.daemon.group) != name(&new.daemon.group)),
-        ("daemon.admin_group", name(&old.daemon.admin_group) != name(&new.daemon.admin_group)),
-        ("metrics.listen", old.metrics.listen.as_ref() != new.metrics.listen.as_ref()),
-    ];
-    for (knob, changed) in fixed {
-        anyhow::ensure!(!changed, "{knob} has changed, which needs a restart of the daemon");
+    if let Some(knob) = needs_restart(old, new).next() {
+        anyhow::bail!("{knob} has changed, which needs a restart of the daemon");
     }
     if old.daemon.log.as_ref() != new.daemon.log.as_ref() {
         warn!("daemon.log takes effect at the next start");
