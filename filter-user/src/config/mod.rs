@@ -34,15 +34,20 @@ pub mod validate;
 pub mod value;
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod folder_tests;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
 
-use toml::de::DeTable;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use self::{diagnostic::Problems, rule::Section as _, source::Found};
 pub use self::{
@@ -190,8 +195,45 @@ fn tell_of_the_rest(table: &DeTable<'_>, problems: &mut Problems) {
 
 fn table(text: &str) -> Result<DeTable<'_>, Vec<Diagnostic>> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    if errors.is_empty() {
-        return Ok(table.into_inner());
+    if !errors.is_empty() {
+        return Err(errors.iter().map(|error| syntax(text, error)).collect());
     }
-    Err(errors.iter().map(|e| Diagnostic::error(e.span(), e.message().replace('\n', "; "))).collect())
+    match table.as_ref().values().find_map(|value| deep(value, DEEPEST)) {
+        None => Ok(table.into_inner()),
+        Some(span) => Err(vec![Diagnostic::error(span, "nested too deeply").hint(DEEP_HINT)]),
+    }
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> Diagnostic {
+    match error.span() {
+        Some(span) => Diagnostic::error(span, error.message().replace('\n', "; ")),
+        // Its only complaint without a place: a key of 80 parts and more.
+        None => Diagnostic::error(most_dots(text), "a key of too many parts").hint(DEEP_HINT),
+    }
+}
+
+/// Levels of tables and arrays. The parser bounds a key's parts and the brackets around it, but not the product.
+const DEEPEST: usize = 100;
+
+const DEEP_HINT: &str = "is it the right file? a configuration has three levels";
+
+/// What is deeper than that many levels.
+fn deep(value: &Spanned<DeValue<'_>>, levels: usize) -> Option<Range<usize>> {
+    match value.as_ref() {
+        DeValue::Table(_) | DeValue::Array(_) if levels == 0 => Some(value.span()),
+        DeValue::Table(table) => table.values().find_map(|value| deep(value, levels - 1)),
+        DeValue::Array(items) => items.iter().find_map(|value| deep(value, levels - 1)),
+        _ => None,
+    }
+}
+
+/// The line with the most dots.
+fn most_dots(text: &str) -> Range<usize> {
+    let dots = |line: &str| line.bytes().filter(|byte| *byte == b'.').count();
+    let lines = text.split_inclusive('\n').scan(0, |at, line| {
+        *at += line.len();
+        Some((dots(line), *at - line.len()))
+    });
+    let (_, start) = lines.max().unwrap_or_default();
+    start..start + 1
 }
