@@ -25,6 +25,7 @@ fn base(mode: &'static str, profile: &str, rest: &str) -> Config {
         services: Vec::new(),
         cookie: "unknown_ack = \"off\"\nsyn_ack = { per_prefix = \"off\", total = \"off\" }".into(),
         rest: format!("[stray]\nscope = \"off\"\n{rest}"),
+        ..Config::default()
     }
 }
 
