@@ -54,7 +54,13 @@ impl Floodwall {
 
     /// Writes another configuration; nothing reads it yet.
     pub fn configure(&self, config: &Config) -> Result<()> {
-        self.write(&config.toml(&self.end.device, &self.pins(), self.files.path(), METRICS))
+        self.write(&self.toml(config))
+    }
+
+    /// The text of a configuration for this installation.
+    #[must_use]
+    pub fn toml(&self, config: &Config) -> String {
+        config.toml(&self.end.device, &self.pins(), self.files.path(), METRICS)
     }
 
     /// Writes any text as the configuration.
@@ -148,14 +154,25 @@ impl Floodwall {
     /// Starts the daemon and waits until it says `READY=1`; returns how long that took.
     pub fn run(&mut self) -> Result<Duration> {
         let started = Instant::now();
-        let notify = self.spawn(None)?;
+        let notify = self.spawn(None, &[])?;
         self.until_ready(&notify)?;
         Ok(started.elapsed())
     }
 
+    /// The same with more arguments.
+    pub fn run_with(&mut self, arguments: &[&str]) -> Result<()> {
+        let notify = self.spawn(None, arguments)?;
+        self.until_ready(&notify)
+    }
+
+    /// Starts the daemon and does not wait.
+    pub fn run_away(&mut self) -> Result<()> {
+        self.spawn(None, &[]).map(drop)
+    }
+
     /// The same, with systemd's watchdog; returns where the keepalives arrive.
     pub fn run_watched(&mut self, period: Duration) -> Result<UnixDatagram> {
-        let notify = self.spawn(Some(period))?;
+        let notify = self.spawn(Some(period), &[])?;
         self.until_ready(&notify)?;
         Ok(notify)
     }
@@ -179,18 +196,25 @@ impl Floodwall {
     }
 
     /// Starts the daemon; what it tells systemd (`sd_notify`) arrives at the socket.
-    fn spawn(&mut self, watchdog: Option<Duration>) -> Result<UnixDatagram> {
+    fn spawn(&mut self, watchdog: Option<Duration>, arguments: &[&str]) -> Result<UnixDatagram> {
+        let (mut command, notify) = self.start_command()?;
+        command.args(arguments);
+        if let Some(period) = watchdog {
+            command.env("WATCHDOG_USEC", period.as_micros().to_string());
+        }
+        self.daemon = Some(command.spawn().context("start floodwall")?);
+        Ok(notify)
+    }
+
+    /// The command that starts the daemon, and where it tells how it is (`sd_notify`).
+    pub fn start_command(&self) -> Result<(Command, UnixDatagram)> {
         let path = self.files.path().join("notify");
         let _ = fs::remove_file(&path);
         let notify = UnixDatagram::bind(&path)?;
         let log = fs::File::options().append(true).create(true).open(self.log())?;
         let mut command = self.command(&["run", "--config"])?;
         command.arg(self.config()).env("NOTIFY_SOCKET", path).stdout(log.try_clone()?).stderr(log);
-        if let Some(period) = watchdog {
-            command.env("WATCHDOG_USEC", period.as_micros().to_string());
-        }
-        self.daemon = Some(command.spawn().context("start floodwall")?);
-        Ok(notify)
+        Ok((command, notify))
     }
 
     /// Sends a signal to the daemon.

@@ -90,7 +90,21 @@ impl Pair {
     pub fn new(wire: Wire) -> Result<Self> {
         let client = End { namespace: Namespace::new()?, device: unique_device('c') };
         let server = End { namespace: Namespace::new()?, device: unique_device('s') };
-        connect(&client, &server).context("connect two namespaces")?;
+        let mut pair = Self { client, server, lab: Lab::load()? };
+        pair.wire(wire)?;
+        Ok(pair)
+    }
+
+    /// Both devices anew, with the same names and addresses; those that were there go first, and with them what is attached.
+    pub fn rewire(&mut self, wire: Wire) -> Result<()> {
+        self.client.namespace.ip(&format!("link del {}", self.client.device))?;
+        self.lab = Lab::load()?;
+        self.wire(wire)
+    }
+
+    fn wire(&mut self, wire: Wire) -> Result<()> {
+        let Self { client, server, lab } = self;
+        connect(client, server).context("connect two namespaces")?;
         client.settings(&[("net.ipv4.ip_local_port_range", "1024 65000")])?;
         server.settings(&[])?;
         client.address(CLIENT_V4.into(), 24)?;
@@ -104,9 +118,7 @@ impl Pair {
         // Answers to forged sources go out on the wire, as they would through a router.
         server.namespace.ip(&format!("route add default via {CLIENT_V4}"))?;
         server.namespace.ip(&format!("-6 route add default via {CLIENT_V6}"))?;
-        let mut lab = Lab::load()?;
-        lab.attach_xdp(&client.namespace, "sink", &client.device)?;
-        Ok(Self { client, server, lab })
+        lab.attach_xdp(&client.namespace, "sink", &client.device)
     }
 
     /// Gives the victim's receive work a kernel thread on the victim's core, the attacker's one on the

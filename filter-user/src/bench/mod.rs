@@ -93,7 +93,7 @@ impl Case {
         let source = Source { path: "built-in".to_owned(), text: BUILT_IN.to_owned() };
         let loaded = config::parse(source)?;
         let interface = loaded.settings.interface.first().context("an interface")?.name.as_ref().clone();
-        let link = Link { index: 2, mtu: 1500, addresses: Vec::new() };
+        let link = Link { index: 2, mtu: 1500, addresses: Vec::new(), ..Link::default() };
         let host = Host { links: BTreeMap::from([(interface.clone(), link)]), ..Host::read()? };
         Ok(Self { loaded, host, config: "built-in".to_owned(), interface })
     }

@@ -110,7 +110,7 @@ mod tests {
             Router::new().route("/v1/cookie/rotate", post(|| async { (StatusCode::CONFLICT, REFUSAL) }));
         let listener = runtime.block_on(async { server::bind_unix(socket, None) }).unwrap();
         std::thread::spawn(move || {
-            runtime.block_on(server::serve_unix(listener, router, Access::default(), stop))
+            runtime.block_on(server::serve_unix(listener, router, Access::default(), stop));
         })
     }
 

@@ -18,6 +18,9 @@ use crate::{
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
+    /// Take the place of XDP programs of others that are on the interfaces now
+    #[arg(long)]
+    replace: bool,
 }
 
 /// Runs the daemon until a signal ends it.
@@ -29,7 +32,7 @@ pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
-        daemon::run(path, loaded, stop, Hangups::new()?).await
+        daemon::run(path, loaded, args.replace, stop, Hangups::new()?).await
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,8 +10,12 @@ use std::{
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 use nix::sys::socket::SockaddrStorage;
+use tracing::debug;
 
-use crate::{dataplane::kfunc_available, sys};
+use crate::{
+    dataplane::{self, Stack, kfunc_available},
+    sys,
+};
 
 /// What `net.ipv4.*` and `net.core.*` say about TCP.
 #[expect(clippy::struct_excessive_bools, reason = "sysctls are switches")]
@@ -60,6 +64,10 @@ pub struct Link {
     pub mtu: u32,
     /// Its addresses, with the length of the network that each is in.
     pub addresses: Vec<IpNet>,
+    /// What it is made of.
+    pub stack: Stack,
+    /// The devices right below it.
+    pub below: Vec<String>,
 }
 
 /// Everything that a plan needs to know about the host.
@@ -90,6 +98,27 @@ impl Host {
             links: links().context("cannot list the network interfaces")?,
             kfunc: self.kfunc,
         })
+    }
+
+    /// The devices that carry an interface's packets: itself, or what is below a VLAN device or a bond. None if it isn't there, or
+    /// a bond of nothing.
+    #[must_use]
+    pub fn carriers<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
+        let mut carriers = Vec::new();
+        self.descend(name, DEPTH, &mut carriers);
+        carriers
+    }
+
+    fn descend<'a>(&'a self, name: &'a str, depth: u32, carriers: &mut Vec<&'a str>) {
+        let Some(link) = self.links.get(name) else { return };
+        match link.stack {
+            Stack::Vlan | Stack::Bond if !link.below.is_empty() && depth > 0 => {
+                link.below.iter().for_each(|below| self.descend(below, depth - 1, carriers));
+            }
+            Stack::Bond => {}
+            _ if carriers.contains(&name) => {}
+            _ => carriers.push(name),
+        }
     }
 
     /// Own addresses, without those that never come from a wire.
@@ -150,7 +179,12 @@ fn triple(name: &str) -> Option<[u32; 3]> {
     values.try_into().ok()
 }
 
+/// VLANs on bonds on VLANs: nobody stacks higher.
+const DEPTH: u32 = 8;
+
 fn links() -> io::Result<BTreeMap<String, Link>> {
+    // Not fatal: stacked devices then are what they are.
+    let mut stacked = dataplane::stacked().inspect_err(|error| debug!("{error:#}")).unwrap_or_default();
     let mut links = BTreeMap::<String, Link>::new();
     for entry in nix::ifaddrs::getifaddrs()? {
         let link = links.entry(entry.interface_name).or_default();
@@ -164,6 +198,8 @@ fn links() -> io::Result<BTreeMap<String, Link>> {
     }
     for (name, link) in &mut links {
         link.addresses.sort_unstable();
+        (link.stack, link.below) = stacked.remove(name).unwrap_or_default();
+        link.below.sort_unstable();
         link.index = nix::net::if_::if_nametoindex(name.as_str()).unwrap_or(0);
         // Gone between the two calls: its addresses will be, too.
         link.mtu = sys::mtu(name).unwrap_or(1500);

@@ -264,7 +264,8 @@ section! {
 section! {
     /// `[[interface]]`
     Interface {
-        /// Its name, as `ip link` shows it.
+        /// Its name, as `ip link` shows it. One that is not there is attached when it appears; at least one has to be there. A VLAN device
+        /// stands for the device below it (XDP sees all its VLANs), a bond for all of its devices.
         name: Spanned<String> = interface_name();
         /// Native XDP runs in the driver; generic XDP works everywhere and is slower. `auto` prefers native.
         mode: Spanned<Attach> = choice(&[

@@ -37,8 +37,8 @@ pub struct Live {
 
 impl Live {
     /// Looks at the host, plans and applies.
-    pub fn start(path: &Path, loaded: Loaded) -> Result<Self> {
-        let state = State::start(loaded)?;
+    pub fn start(path: &Path, loaded: Loaded, replace: bool) -> Result<Self> {
+        let state = State::start(loaded, replace)?;
         Ok(Self { path: path.to_owned(), started: Instant::now(), state: Mutex::new(state) })
     }
 
@@ -53,7 +53,12 @@ impl Live {
         let state = self.state();
         let names: Vec<_> = state.plan.interfaces.iter().map(|i| i.name.as_str()).collect();
         let services = state.settings.service.len();
-        format!("mode {}, interfaces {}, {services} service(s)", state.facts.mode.label(), names.join(", "))
+        let absent = match &state.plan.absent[..] {
+            [] => String::new(),
+            absent => format!(" (not there: {})", absent.join(", ")),
+        };
+        let (mode, names) = (state.facts.mode.label(), names.join(", "));
+        format!("mode {mode}, interfaces {names}{absent}, {services} service(s)")
     }
 
     /// Reads the file again; a file that is wrong changes nothing.
@@ -71,14 +76,20 @@ impl Live {
         systemd::ready(&self.summary());
     }
 
-    /// Follows the host's addresses, sysctls and MTUs; tells about ports that stepped down.
-    pub fn refresh(&self) {
+    /// Follows the host's interfaces, addresses, sysctls and MTUs.
+    pub fn follow(&self) {
         let mut state = self.state();
         let complaint = state.follow_host().err().map(|problem| format!("{problem:#}"));
         if let Some(text) = complaint.as_ref().filter(|text| state.complaint.as_ref() != Some(*text)) {
             warn!("the filter stays as it was: {text}");
         }
         state.complaint = complaint;
+    }
+
+    /// What has to be looked at now and then: the host, ports that stepped down, bans that have ended.
+    pub fn refresh(&self) {
+        self.follow();
+        let mut state = self.state();
         state.tell_step_downs();
         if let Err(problem) = state.dataplane.sweep_bans() {
             warn!("cannot sweep bans that have ended: {problem:#}");
@@ -163,6 +174,7 @@ impl Live {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: state.facts.mode.label().to_owned(),
             services: state.facts.services.clone(),
+            absent: state.plan.absent.clone(),
             config: config::source::shown(&self.path),
             reload_successful: state.facts.reload_successful,
             uptime_seconds: self.started.elapsed().as_secs(),

@@ -2,6 +2,7 @@
 //!
 //! The major components are:
 //! - [`live`]: what runs now: the configuration, the data path, the keys; reload and refresh.
+//! - [`links`]: word of changes on the host.
 //! - [`secrets`]: the cookie keys.
 //! - [`api`], [`peer`] and [`server`]: the control socket, who may ask it for what, and `/metrics`.
 //! - [`bans`]: bans on request, and what is never banned.
@@ -15,6 +16,7 @@ pub mod api;
 pub mod bans;
 pub mod config;
 pub mod kernel_log;
+pub mod links;
 pub mod live;
 pub mod lock;
 pub mod log;
@@ -40,15 +42,16 @@ use crate::{config::Loaded, observe::metrics};
 /// Name of the control socket in the runtime folder.
 pub const SOCKET: &str = "floodwall.sock";
 
-/// How often the host's addresses and sysctls are looked at.
+/// How often the host's addresses and sysctls are looked at without word of a change.
 const REFRESH: Duration = Duration::from_secs(2);
 /// How often ports that stepped down get another try.
 const RETRY: Duration = Duration::from_mins(1);
 
-/// Runs until `stop` is cancelled. The filter stays attached.
+/// Runs until `stop` is cancelled. The filter stays attached. With `replace`, somebody else's XDP programs give way at the start.
 pub async fn run(
     path: &Path,
     loaded: Loaded,
+    replace: bool,
     stop: CancellationToken,
     hangups: Hangups,
 ) -> anyhow::Result<()> {
@@ -61,7 +64,7 @@ pub async fn run(
     lock::share(&folder, access.socket_group())?;
     let control = server::bind_unix(&socket, access.socket_group())?;
     let scrape = bind_metrics(&loaded).await?;
-    let live = Arc::new(Live::start(path, loaded)?);
+    let live = Arc::new(Live::start(path, loaded, replace)?);
 
     let children = stop.child_token();
     tokio::spawn(server::serve_unix(control, api::router(live.clone()), access, children.clone()));
@@ -106,6 +109,7 @@ async fn turn(live: &Live, stop: &CancellationToken, mut hangups: Hangups) {
     };
     let mut refresh = every(REFRESH);
     let mut retry = every(RETRY);
+    let changed = links::watch();
     let mut watchdog = every(systemd::watchdog_period());
     loop {
         tokio::select! {
@@ -113,6 +117,7 @@ async fn turn(live: &Live, stop: &CancellationToken, mut hangups: Hangups) {
             () = stop.cancelled() => return,
             () = sleep(live.until_rotation()) => live.rotate_if_due(),
             () = hangups.next() => live.reload(),
+            () = changed.notified() => live.follow(),
             _ = refresh.tick() => live.refresh(),
             _ = retry.tick() => live.retry_stepped_down(),
             _ = watchdog.tick() => systemd::alive(),

@@ -6,7 +6,10 @@ use aya::{
     maps::{Array, LpmTrie, Map, MapData},
 };
 use filter_common::{abi::name, config::Config};
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::{
+    net::if_::if_indextoname,
+    sys::resource::{RLIM_INFINITY, Resource, setrlimit},
+};
 use tracing::{info, warn};
 
 use super::{
@@ -68,9 +71,10 @@ impl<'a> Target<'a> {
         schema: &Schema,
         seed: [u64; 2],
         pins: &Pins,
+        replace: bool,
     ) -> Result<Self> {
         let ifindex = netlink::index(&plan.name)?;
-        let xdp = xdp::now(&plan.name, ifindex, &pins.link(ifindex, Hook::Xdp))?;
+        let xdp = xdp::now(&plan.name, ifindex, &pins.link(ifindex, Hook::Xdp), replace)?;
         Ok(Self {
             plan,
             ifindex,
@@ -126,12 +130,13 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema) -> Result<Vec<String>
         _ => Slots::create(&pins.staged(slots::NAME))?,
     };
     let mut targets = targets(plan, schema, seed, pins, &slots)?;
-    if all_run(&targets, plan, schema, pins)? {
-        info!("the programs that run are the configured ones: adopted as they are");
-    } else {
-        load_all(&mut targets, plan, schema, pins, &mut notes)?;
+    match running(&targets, plan, schema, pins)? {
+        Running::All => info!("the programs that run are the configured ones: adopted as they are"),
+        Running::Beside => load_new(&mut targets, plan, schema, pins)?,
+        Running::Others => load_all(&mut targets, plan, schema, pins, &mut notes)?,
     }
-    commit::commit(&mut targets, pins, &mut slots, &mut notes)?;
+    let kept = kept(plan, &slots)?;
+    commit::commit(&mut targets, &kept, pins, &mut slots, &mut notes)?;
     if targets.iter().any(|target| target.programs.is_some()) {
         StepDowns::open(&pins.map(name::STEP_DOWN))?.clear()?;
     }
@@ -151,8 +156,8 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema) -> Result<Vec<String>
 
 /// Whether an interface refused native mode, and now has a program that is for that mode: another apply gives it the other.
 fn became_generic(targets: &[Target<'_>], pins: &Pins) -> Result<bool> {
-    for target in targets.iter().filter(|target| target.frags && target.xdp == xdp::Now::Free) {
-        let now = xdp::now(&target.plan.name, target.ifindex, &pins.link(target.ifindex, Hook::Xdp))?;
+    for target in targets.iter().filter(|target| target.frags && target.xdp.is_new()) {
+        let now = xdp::now(&target.plan.name, target.ifindex, &pins.link(target.ifindex, Hook::Xdp), false)?;
         if now == xdp::Now::Ours(netlink::Mode::Generic) {
             return Ok(true);
         }
@@ -168,26 +173,67 @@ fn targets<'a>(
     pins: &Pins,
     slots: &Slots,
 ) -> Result<Vec<Target<'a>>> {
-    let names: Vec<&str> = plan.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-    let assigned = slots::assign(&slots.records()?, &names)?;
+    // Those that are absent keep their blocks, too.
+    let names = plan.interfaces.iter().map(|interface| &interface.name).chain(&plan.absent);
+    let assigned = slots::assign(&slots.records()?, &names.map(String::as_str).collect::<Vec<_>>())?;
     let targets = plan.interfaces.iter().zip(assigned);
     targets
-        .map(|(plan, slot)| Target::look(plan, slot, schema, seed, pins).with_context(|| on(plan)))
+        .map(|(interface, slot)| {
+            Target::look(interface, slot, schema, seed, pins, plan.replace).with_context(|| on(interface))
+        })
         .collect()
+}
+
+/// Indices of devices that have another name than when they were attached, while the configuration still has that one.
+fn kept(plan: &Plan, slots: &Slots) -> Result<Vec<u32>> {
+    let records = slots.records()?.into_iter().filter(|record| plan.absent.contains(&record.name));
+    Ok(records.map(|record| record.ifindex).filter(|index| if_indextoname(*index).is_ok()).collect())
 }
 
 fn on(interface: &InterfacePlan) -> String {
     format!("interface {}", interface.name)
 }
 
-/// Whether nothing has to be loaded, on any interface: they share their maps.
-fn all_run(targets: &[Target<'_>], plan: &Plan, schema: &Schema, pins: &Pins) -> Result<bool> {
+/// What runs already.
+enum Running {
+    /// All that is wanted.
+    All,
+    /// What is wanted, but on interfaces that have none yet.
+    Beside,
+    /// Something else, somewhere: all is loaded anew, since interfaces share their maps.
+    Others,
+}
+
+fn running(targets: &[Target<'_>], plan: &Plan, schema: &Schema, pins: &Pins) -> Result<Running> {
     for name in STATE {
         if schema.fate(name, &pins.map(name))? != Fate::Adopt {
-            return Ok(false);
+            return Ok(Running::Others);
         }
     }
-    Ok(targets.iter().all(|target| target.runs(plan, schema, pins)))
+    let runs: Vec<bool> = targets.iter().map(|target| target.runs(plan, schema, pins)).collect();
+    let mut rest = targets.iter().zip(&runs).filter(|(_, runs)| !**runs);
+    Ok(match (runs.contains(&true), runs.contains(&false)) {
+        (true, false) => Running::All,
+        (true, true) if rest.all(|(target, _)| target.xdp.is_new()) => Running::Beside,
+        _ => Running::Others,
+    })
+}
+
+/// Loads programs for the interfaces that have none, on the maps of those that run: their fingerprint says that these hold what
+/// the plan says.
+fn load_new(targets: &mut [Target<'_>], plan: &Plan, schema: &Schema, pins: &Pins) -> Result<()> {
+    let paths = STATE.into_iter().chain(LISTS).map(|name| (name, pins.map(name))).collect();
+    for target in targets.iter_mut().filter(|target| target.xdp.is_new()) {
+        load_one(target, plan, schema, &paths)?;
+    }
+    Ok(())
+}
+
+fn load_one(target: &mut Target<'_>, plan: &Plan, schema: &Schema, paths: &MapPaths) -> Result<()> {
+    let sides = target.tc.iter().filter(|tc| tc.wanted.is_some()).map(|tc| tc.side);
+    let programs = load::load(plan, &target.config, sides, target.frags, schema, paths);
+    target.programs = Some(programs.with_context(|| on(target.plan))?);
+    Ok(())
 }
 
 fn load_all(
@@ -199,9 +245,7 @@ fn load_all(
 ) -> Result<()> {
     let paths = map_paths(pins, schema, notes)?;
     for target in targets.iter_mut() {
-        let sides = target.tc.iter().filter(|tc| tc.wanted.is_some()).map(|tc| tc.side);
-        let programs = load::load(plan, &target.config, sides, target.frags, schema, &paths);
-        target.programs = Some(programs.with_context(|| on(target.plan))?);
+        load_one(target, plan, schema, &paths)?;
     }
     let programs = targets.first_mut().and_then(|target| target.programs.as_mut()).context("no programs")?;
     fill(plan, programs)?;

@@ -8,7 +8,7 @@ use filter_common::abi::name;
 
 use super::{
     apply::{Target, Tc},
-    load, netlink,
+    foreign, load, netlink,
     pins::{Hook, Pins, exists, make_owner_only, remove_folder, unpin},
     plan::InterfacePlan,
     schema::STATE,
@@ -28,12 +28,14 @@ struct Fresh {
 /// Attaches what is new (the part that may fail), then swaps what is there, then removes what is left over.
 pub(super) fn commit(
     targets: &mut [Target<'_>],
+    kept: &[u32],
     pins: &Pins,
     slots: &mut Slots,
     notes: &mut Vec<String>,
 ) -> Result<()> {
     // Not pinned, all of these end with an error below: the host is then as it was.
-    let fresh: Vec<Fresh> = targets.iter_mut().map(attach_new).collect::<Result<_>>()?;
+    let fresh: Vec<Fresh> =
+        targets.iter_mut().map(|target| attach_new(target, notes)).collect::<Result<_>>()?;
     pins.publish()?;
     for name in STATE {
         make_owner_only(&pins.map(name))?;
@@ -44,7 +46,7 @@ pub(super) fn commit(
     for target in targets.iter_mut() {
         swap(target, pins, notes).with_context(|| format!("interface {}", target.plan.name))?;
     }
-    remove_left_over(targets, pins, slots, notes)?;
+    remove_left_over(targets, kept, pins, slots, notes)?;
     for target in targets.iter() {
         if target.assigned.reused {
             Counters::open(&pins.map(name::COUNTERS))?.clear(target.assigned.slot)?;
@@ -54,7 +56,7 @@ pub(super) fn commit(
 }
 
 /// Attaches tc before XDP: the first cookie that XDP accepts finds its hand-over.
-fn attach_new(target: &mut Target<'_>) -> Result<Fresh> {
+fn attach_new(target: &mut Target<'_>, notes: &mut Vec<String>) -> Result<Fresh> {
     let name = &target.plan.name;
     let mut fresh = Fresh::default();
     let Some(programs) = &mut target.programs else { return Ok(fresh) };
@@ -63,7 +65,10 @@ fn attach_new(target: &mut Target<'_>) -> Result<Fresh> {
             fresh.tc.push((*side, tc::attach(load::tc(programs, *side)?, name, *side, kind)?));
         }
     }
-    if target.xdp == xdp::Now::Free {
+    if let xdp::Now::Foreign(found) = target.xdp {
+        notes.push(foreign::evict(name, target.ifindex, found)?);
+    }
+    if target.xdp.is_new() {
         let program = load::xdp(programs)?;
         fresh.xdp = Some(xdp::attach(program, name, target.ifindex, target.plan.attach)?);
     }
@@ -117,7 +122,7 @@ fn swap_xdp(
 ) -> Result<()> {
     let (name, how) = (&plan.name, plan.attach);
     match now {
-        xdp::Now::Free => Ok(()),
+        xdp::Now::Free | xdp::Now::Foreign(_) => Ok(()),
         xdp::Now::Ours(mode) if xdp::fits(mode, how) => xdp::update(program, pin),
         xdp::Now::Ours(_) => {
             let attached = xdp::change_mode(program, name, ifindex, how, pin)?;
@@ -128,24 +133,31 @@ fn swap_xdp(
     }
 }
 
-/// Detaches from interfaces that are not in the plan; removes maps of other layouts.
+/// Detaches from interfaces that are neither in the plan nor kept; removes maps of other layouts.
 fn remove_left_over(
     targets: &[Target<'_>],
+    kept: &[u32],
     pins: &Pins,
     slots: &mut Slots,
     notes: &mut Vec<String>,
 ) -> Result<()> {
     let wanted = |ifindex| targets.iter().any(|target| target.ifindex == ifindex);
+    let stays = |ifindex| wanted(ifindex) || kept.contains(&ifindex);
     for (ifindex, pin) in pins.all_links()? {
-        if !wanted(ifindex) {
+        if !stays(ifindex) {
             xdp::detach(&pin)?;
         }
     }
     for (slot, record) in slots.records()?.into_iter().enumerate() {
-        if record.ifindex == 0 || wanted(record.ifindex) {
+        let is_kept = kept.contains(&record.ifindex) && !wanted(record.ifindex);
+        let is = |target: &Target<'_>| target.ifindex == record.ifindex && target.plan.name == record.name;
+        if record.ifindex == 0 || is_kept || targets.iter().any(is) {
             continue;
         }
-        detach_filters(&record)?;
+        // The configuration may have followed a device to its new name.
+        if !wanted(record.ifindex) {
+            detach_filters(&record)?;
+        }
         // An interface that was removed and made again has a new index; it is attached, not detached.
         if targets.iter().all(|target| target.plan.name != record.name) {
             notes.push(format!("{}: detached", record.name));

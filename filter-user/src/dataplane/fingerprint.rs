@@ -9,7 +9,7 @@ use super::{
     object,
     pins::Pins,
     plan::Plan,
-    schema::{STATE, Schema},
+    schema::{LISTS, STATE, Schema},
     slots::Record,
     status,
 };
@@ -22,7 +22,11 @@ pub(super) type Fingerprint = [u32; 8];
 
 /// Ids of the pinned maps: programs on maps that are pinned no more are not adopted.
 fn maps(pins: &Pins) -> Vec<Option<u32>> {
-    STATE.iter().map(|name| MapInfo::from_pin(pins.map(name)).ok().map(|info| info.id())).collect()
+    STATE
+        .iter()
+        .chain(&LISTS)
+        .map(|name| MapInfo::from_pin(pins.map(name)).ok().map(|info| info.id()))
+        .collect()
 }
 
 /// Of an interface whose programs were, or would be, made from `config`; zeros if nothing of ours runs there.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`plan`], `difference` | what a configuration asks for, and what another one asks for beside it |
 //! | `apply`, `commit`, `load` | loading everything, then swapping |
-//! | `xdp`, `tc`, `netlink`, `sys` | attachments and what the kernel says about them |
+//! | `xdp`, `tc`, `foreign`, `netlink`, `sys` | attachments and what the kernel says about them |
 //! | `pins`, `schema`, `slots`, `fingerprint` | what outlives the daemon |
 //! | `tables`, `rules`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
@@ -37,6 +37,7 @@ mod commit;
 mod detach;
 mod difference;
 mod fingerprint;
+mod foreign;
 mod keymap;
 pub mod kfunc;
 mod lists;
@@ -64,7 +65,7 @@ pub use bans::{Banned, Figures, Made, end};
 pub use detach::detach;
 pub use keymap::{KEY_WORDS, KeyMap, Timeline, Window};
 pub use look::{Attached, attached};
-pub use netlink::Mode;
+pub use netlink::{Mode, Stack, stacked};
 pub use plan::{Attach, Ingress, InterfacePlan, Lists, Plan, Tables};
 pub use rules::RuleCount;
 pub use status::{Count, Interface, KeyStatus, Program};

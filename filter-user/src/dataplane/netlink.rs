@@ -1,12 +1,14 @@
 //! What rtnetlink says about an interface: its XDP program, and our clsact filters.
 
-use std::ffi::OsStr;
+use std::{collections::HashMap, ffi::OsStr};
 
 use anyhow::{Context as _, Result, bail};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached},
     tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -46,6 +48,98 @@ pub(super) struct Xdp {
 /// Index of the interface `name`.
 pub(super) fn index(name: &str) -> Result<u32> {
     nix::net::if_::if_nametoindex(OsStr::new(name)).with_context(|| format!("no interface {name}"))
+}
+
+/// What a device is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stack {
+    /// Nothing that we look below.
+    #[default]
+    Plain,
+    /// A VLAN on another device.
+    Vlan,
+    /// Several devices together.
+    Bond,
+}
+
+/// Stacked devices by name, and the names of the devices right below each. One below a VLAN device may be in another network
+/// namespace, and then is none here.
+pub fn stacked() -> Result<HashMap<String, (Stack, Vec<String>)>> {
+    let mut devices = Vec::new();
+    ask(RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP, |answer| {
+        if let RouteNetlinkMessage::NewLink(link) = answer {
+            devices.extend(Device::new(&link));
+        }
+    })
+    .context("rtnetlink, all interfaces")?;
+    let stacked = devices.iter().filter(|device| device.stack != Stack::Plain);
+    Ok(stacked.map(|device| (device.name.clone(), (device.stack, device.below(&devices)))).collect())
+}
+
+/// A device and its place among others.
+#[derive(Default)]
+struct Device {
+    index: u32,
+    name: String,
+    stack: Stack,
+    /// Index of the device that it is a part of.
+    master: Option<u32>,
+    /// Index of the device that it is on, in this network namespace.
+    on: Option<u32>,
+}
+
+impl Device {
+    fn new(link: &LinkMessage) -> Option<Self> {
+        let mut device = Self { index: link.header.index, ..Self::default() };
+        let mut elsewhere = false;
+        for attribute in &link.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => device.name.clone_from(name),
+                LinkAttribute::Controller(index) => device.master = Some(*index),
+                LinkAttribute::Link(index) => device.on = Some(*index),
+                LinkAttribute::LinkNetNsId(_) => elsewhere = true,
+                LinkAttribute::LinkInfo(parts) => device.stack = stack(parts),
+                _ => {}
+            }
+        }
+        device.on = device.on.filter(|_| !elsewhere);
+        (!device.name.is_empty()).then_some(device)
+    }
+
+    fn below(&self, all: &[Self]) -> Vec<String> {
+        let is_below = |other: &&Self| match self.stack {
+            Stack::Plain => false,
+            Stack::Vlan => self.on == Some(other.index),
+            Stack::Bond => other.master == Some(self.index),
+        };
+        all.iter().filter(is_below).map(|device| device.name.clone()).collect()
+    }
+}
+
+fn stack(parts: &[LinkInfo]) -> Stack {
+    let kind = parts.iter().find_map(|part| match part {
+        LinkInfo::Kind(kind) => Some(kind),
+        _ => None,
+    });
+    match kind {
+        Some(InfoKind::Vlan) => Stack::Vlan,
+        Some(InfoKind::Bond | InfoKind::Team) => Stack::Bond,
+        _ => Stack::Plain,
+    }
+}
+
+/// Takes the XDP program off an interface that runs it without a link.
+pub(super) fn xdp_off(ifindex: u32, mode: Mode) -> Result<()> {
+    // XDP_FLAGS_*_MODE (Linux, include/uapi/linux/if_link.h)
+    let flags = match mode {
+        Mode::Generic => 1 << 1,
+        Mode::Native => 1 << 2,
+        Mode::Offloaded => 1 << 3,
+    };
+    let mut request = LinkMessage::default();
+    request.header.index = ifindex;
+    request.attributes = vec![LinkAttribute::Xdp(vec![LinkXdp::Fd(-1), LinkXdp::Flags(flags)])];
+    ask(RouteNetlinkMessage::SetLink(request), NLM_F_ACK, |_| {})
 }
 
 /// The XDP program on the interface, if there is one.
@@ -159,5 +253,42 @@ fn ask(request: RouteNetlinkMessage, flags: u16, mut take: impl FnMut(RouteNetli
             }
             rest = rest.get(length.max(16)..).unwrap_or_default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(index: u32, name: &str, stack: Stack, master: Option<u32>, on: Option<u32>) -> Device {
+        Device { index, name: name.to_owned(), stack, master, on }
+    }
+
+    #[test]
+    fn what_is_below_is_found_by_index() {
+        let all = [
+            device(2, "eth0", Stack::Plain, Some(9), None),
+            device(3, "eth1", Stack::Plain, Some(9), Some(77)),
+            device(4, "eth2", Stack::Plain, Some(8), None),
+            device(8, "br0", Stack::Plain, None, None),
+            device(9, "bond0", Stack::Bond, None, None),
+            device(10, "bond0.5", Stack::Vlan, None, Some(9)),
+            device(11, "far.6", Stack::Vlan, None, None),
+        ];
+        let below: Vec<_> = all.iter().map(|device| device.below(&all).join(" ")).collect();
+        assert_eq!(below, ["", "", "", "", "eth0 eth1", "bond0", ""]);
+    }
+
+    #[test]
+    fn kinds_are_told_apart() {
+        let kind = |kind| stack(&[LinkInfo::Kind(kind)]);
+        assert_eq!((kind(InfoKind::Vlan), kind(InfoKind::Bond)), (Stack::Vlan, Stack::Bond));
+        assert_eq!((kind(InfoKind::Team), kind(InfoKind::Bridge)), (Stack::Bond, Stack::Plain));
+        assert_eq!(stack(&[]), Stack::Plain);
+    }
+
+    #[test]
+    fn this_host_can_be_asked() {
+        stacked().expect("a dump of all interfaces");
     }
 }

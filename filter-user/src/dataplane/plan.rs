@@ -157,6 +157,10 @@ pub struct Plan {
     pub pins: PathBuf,
     /// Interfaces, at most [`filter_common::abi::MAX_INTERFACES`].
     pub interfaces: Vec<InterfacePlan>,
+    /// Names of configured interfaces that are not there: a device that was attached under one of them keeps its filter.
+    pub absent: Vec<String>,
+    /// Somebody else's XDP programs give way.
+    pub replace: bool,
     /// Destination port to service, or to a class of services.
     pub ports: Box<Ports>,
     /// The operator's rules.

@@ -21,7 +21,12 @@ const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
+const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
+const BPF_LINK_GET_NEXT_ID: libc::c_int = 31;
 const BPF_LINK_DETACH: libc::c_int = 34;
+
+/// `BPF_LINK_TYPE_XDP`
+const XDP_LINK: u32 = 6;
 
 /// The head of `struct bpf_link_info` (Linux, include/uapi/linux/bpf.h), for links of network interfaces.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +44,10 @@ pub(super) struct LinkInfo {
 
 /// What the link pinned at `path` is attached to.
 pub(super) fn link_info(path: &Path) -> io::Result<LinkInfo> {
-    let link = open(path)?;
+    info(&open(path)?)
+}
+
+fn info(link: &OwnedFd) -> io::Result<LinkInfo> {
     let mut info = LinkInfo::default();
     let mut attr = InfoAttr {
         fd: link.as_raw_fd().cast_unsigned(),
@@ -48,6 +56,40 @@ pub(super) fn link_info(path: &Path) -> io::Result<LinkInfo> {
     };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(info)
+}
+
+/// Detaches the link that attaches an XDP program to an interface, whosever it is; `false` if there is none.
+pub(super) fn detach_xdp_link_of(ifindex: u32, program: u32) -> io::Result<bool> {
+    let mut last = 0;
+    loop {
+        let mut attr = IdAttr { id: last, next: 0, flags: 0 };
+        match bpf(BPF_LINK_GET_NEXT_ID, &mut attr) {
+            Ok(_) => last = attr.next,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        // Links come and go while we look.
+        let Ok(fd) = bpf(BPF_LINK_GET_FD_BY_ID, &mut IdAttr { id: last, next: 0, flags: 0 }) else {
+            continue;
+        };
+        // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+        let link = unsafe { OwnedFd::from_raw_fd(fd) };
+        let found = info(&link)?;
+        if found.kind == XDP_LINK && found.ifindex == ifindex && found.program == program {
+            return bpf(BPF_LINK_DETACH, &mut link.as_raw_fd().cast_unsigned()).map(|_| true);
+        }
+    }
+}
+
+/// Id of the program that is pinned at `path`, or that the link there runs.
+pub(super) fn pinned_program(path: &Path) -> io::Result<Option<u32>> {
+    let object = open(path)?;
+    Ok(program_of(&std::fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd()))?))
+}
+
+/// The program that a descriptor's `fdinfo` names.
+pub(super) fn program_of(fdinfo: &str) -> Option<u32> {
+    fdinfo.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
 }
 
 /// Detaches the link pinned at `path` now; removing the pin alone does so some time later.
@@ -133,6 +175,13 @@ struct InfoAttr {
     fd: u32,
     info_len: u32,
     info: u64,
+}
+
+#[repr(C)]
+struct IdAttr {
+    id: u32,
+    next: u32,
+    flags: u32,
 }
 
 #[repr(C)]

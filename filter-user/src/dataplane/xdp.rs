@@ -2,16 +2,16 @@
 
 use std::{io, path::Path};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{
     ProgramError, Xdp, XdpMode,
     links::{FdLink, PinnedLink},
-    loaded_programs,
     xdp::XdpLink,
 };
 use tracing::warn;
 
 use super::{
+    foreign,
     netlink::{self, Mode},
     plan::Attach,
     sys,
@@ -24,10 +24,19 @@ pub(super) enum Now {
     Free,
     /// Our link, in this mode.
     Ours(Mode),
+    /// Somebody else's program, which gives way because the operator says so.
+    Foreign(netlink::Xdp),
 }
 
-/// Looks at the interface; somebody else's XDP program is an error.
-pub(super) fn now(name: &str, ifindex: u32, pin: &Path) -> Result<Now> {
+impl Now {
+    /// Whether we attach anew.
+    pub(super) fn is_new(self) -> bool {
+        !matches!(self, Self::Ours(_))
+    }
+}
+
+/// Looks at the interface; somebody else's XDP program is an error unless it is to be replaced.
+pub(super) fn now(name: &str, ifindex: u32, pin: &Path, replace: bool) -> Result<Now> {
     let attached = netlink::xdp(ifindex)?;
     let ours = alive(pin, ifindex)?;
     match attached {
@@ -35,13 +44,8 @@ pub(super) fn now(name: &str, ifindex: u32, pin: &Path) -> Result<Now> {
         // A driver may hide its program; the link says that it is there.
         None => Ok(Now::Ours(Mode::Native)),
         Some(xdp) if ours => Ok(Now::Ours(xdp.mode)),
-        Some(xdp) => bail!(
-            "{name} already runs the XDP program {} (id {}, {}), which is not ours and is left alone; \
-             remove it with its own tool, or with: ip link set dev {name} xdp off",
-            program_name(xdp.program),
-            xdp.program,
-            xdp.mode.label(),
-        ),
+        Some(xdp) if replace => Ok(Now::Foreign(xdp)),
+        Some(xdp) => Err(foreign::refusal(name, xdp).into()),
     }
 }
 
@@ -52,13 +56,6 @@ pub(super) fn alive(pin: &Path, ifindex: u32) -> Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("open {}", pin.display())),
     }
-}
-
-/// Name of a loaded program.
-fn program_name(id: u32) -> String {
-    let known = loaded_programs().flatten().find(|program| program.id() == id);
-    let name = known.and_then(|program| program.name_as_str().map(str::to_owned));
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "without a name".to_owned())
 }
 
 /// A new link, not pinned yet: dropping it detaches.

@@ -49,6 +49,9 @@ pub struct Daemon {
     pub mode: String,
     /// Names of the services, in the file's order.
     pub services: Vec<String>,
+    /// Configured interfaces that are not there.
+    #[serde(default)]
+    pub absent: Vec<String>,
     /// The configuration's path.
     pub config: String,
     /// Whether the last attempt to load it succeeded.
@@ -153,6 +156,9 @@ impl Status {
                 writeln!(text, "daemon    no answer on its socket (--socket); the filter goes on by itself")
             }
         };
+        for name in self.daemon.iter().flat_map(|daemon| &daemon.absent) {
+            let _ = writeln!(text, "{name:<9} not there; the filter is attached when it appears");
+        }
         for i in &self.interfaces {
             let tc = i.tc.as_deref().unwrap_or("none");
             let _ = writeln!(

@@ -1,5 +1,6 @@
 //! Settings and facts about the host to a [`Plan`]. Pure: the same input gives the same plan.
 
+mod carriers;
 mod packets;
 mod prefix_words;
 mod prefixes;
@@ -36,8 +37,7 @@ pub fn plan(settings: &Settings, host: &Host, lists: Arc<Lists>, problems: &mut 
     let management: Vec<IpNet> = settings.management.allow.iter().map(|prefix| *prefix.as_ref()).collect();
     let mut base = base(settings, host, &management, problems);
     base.list_families = list_families(&lists);
-    let interfaces: Vec<_> =
-        settings.interface.iter().map(|i| interface(i, settings, host, &base, problems)).collect();
+    let (interfaces, absent) = carriers::interfaces(settings, host, &base, problems);
     let (local, broadcasts) = (host.local(), host.broadcasts());
     local_fits(settings, local.len() + broadcasts.len(), problems);
     lists::warn_of_own(&settings.lists, &lists, &management, &local, problems);
@@ -48,7 +48,9 @@ pub fn plan(settings: &Settings, host: &Host, lists: Arc<Lists>, problems: &mut 
     }
     Some(Plan {
         pins: settings.daemon.pins.as_ref().clone(),
-        interfaces: interfaces.into_iter().collect::<Option<_>>()?,
+        interfaces,
+        absent,
+        replace: false,
         ports: services.ports,
         rules: rules.rules,
         rule_names: settings.rule.iter().map(|rule| rule.name.as_ref().clone()).collect(),
@@ -235,18 +237,16 @@ fn cookies(settings: &Settings, host: &Host, problems: &mut Problems) -> bool {
     false
 }
 
+/// One device; what the interface says, where the device may be below it.
 fn interface(
     interface: &Interface,
+    (name, link): (&str, &Link),
     settings: &Settings,
     host: &Host,
     base: &Config,
     problems: &mut Problems,
-) -> Option<InterfacePlan> {
-    let name = interface.name.as_ref();
-    let Some(link) = host.links.get(name) else {
-        problems.push(missing(interface, host));
-        return None;
-    };
+) -> InterfacePlan {
+    let above = host.links.get(interface.name.as_ref()).unwrap_or(link);
     let mut config = Box::new(*base);
     config.profile = *interface.profile.as_ref() as u32;
     if *interface.handover.as_ref() == HandOver::Decode {
@@ -255,36 +255,30 @@ fn interface(
     if interface.observe {
         config.flags |= config::flags::OBSERVE;
     }
-    config.tcp = tcp::local(&host.sysctls, link.mtu);
+    config.tcp = tcp::local(&host.sysctls, link.mtu.min(above.mtu));
     wire::interface(&mut config, interface, &settings.spoofing);
-    connected(&mut config, interface, link, problems);
+    let mut addresses = [&above.addresses[..], &link.addresses].concat();
+    addresses.sort_unstable();
+    addresses.dedup();
+    connected(&mut config, interface, &addresses, problems);
     let any_cookies =
         config.has(config::flags::COOKIES) && settings.service.iter().any(Service::wants_cookies);
-    Some(InterfacePlan {
-        name: name.clone(),
+    InterfacePlan {
+        name: name.to_owned(),
         attach: *interface.mode.as_ref(),
         ingress: any_cookies.then_some(*interface.tc.as_ref()),
         egress: wire::needs_egress(&config).then_some(*interface.tc.as_ref()),
         frags: link.mtu > ONE_BUFFER && *interface.mode.as_ref() != Attach::Generic,
         config,
-    })
+    }
 }
 
 /// Largest MTU whose frames lie in one buffer of a page, beside XDP's headroom, an Ethernet header with two tags and
 /// `skb_shared_info` (drivers differ by some bytes: a little less is on the safe side).
 const ONE_BUFFER: u32 = 3400;
 
-fn missing(interface: &Interface, host: &Host) -> Diagnostic {
-    let names: Vec<_> = host.links.keys().map(String::as_str).collect();
-    Diagnostic::error(
-        interface.name.span(),
-        format!("no interface {:?} on this host", interface.name.as_ref()),
-    )
-    .hint(super::rule::suggest(interface.name.as_ref(), &names))
-}
-
-fn connected(config: &mut Config, interface: &Interface, link: &Link, problems: &mut Problems) {
-    let exempt = prefixes::connected(&link.addresses, *interface.profile.as_ref());
+fn connected(config: &mut Config, interface: &Interface, addresses: &[IpNet], problems: &mut Problems) {
+    let exempt = prefixes::connected(addresses, *interface.profile.as_ref());
     if exempt.len() > config.connected.len() {
         let error = Diagnostic::error(
             interface.name.span(),

@@ -8,7 +8,8 @@ use super::*;
 use crate::config::{Source, parse};
 
 fn host() -> Host {
-    let link = Link { index: 2, mtu: 1500, addresses: vec!["10.0.0.2/24".parse().unwrap()] };
+    let link =
+        Link { index: 2, mtu: 1500, addresses: vec!["10.0.0.2/24".parse().unwrap()], ..Link::default() };
     Host { links: BTreeMap::from([("eth0".to_owned(), link)]), kfunc: true, ..Host::default() }
 }
 

@@ -51,11 +51,13 @@ impl std::fmt::Debug for State {
 
 impl State {
     /// Looks at the host, plans and applies.
-    pub(super) fn start(loaded: Loaded) -> Result<Self> {
+    pub(super) fn start(loaded: Loaded, replace: bool) -> Result<Self> {
         let host = Host::read()?;
-        let (plan, report) = config::fit(&loaded, &host)?;
+        let (mut plan, report) = config::fit(&loaded, &host)?;
         tell(&report);
+        plan.replace = replace;
         let dataplane = dataplane::apply(&plan)?;
+        plan.replace = false;
         let secrets = Secrets::start(&dataplane, secret_settings(&loaded.settings)).context("cookie keys")?;
         tell_attached(&dataplane)?;
         dataplane.sweep_all_bans().context("bans")?;
@@ -108,6 +110,7 @@ impl State {
         // Its lists are those of the last reload: their files may have changed meanwhile.
         let lists = Some(self.plan.lists.clone());
         let loaded = Loaded { settings: self.settings.clone(), report: self.report.clone(), lists };
+        tell_renamed(&self.host, &host, &self.plan);
         let (plan, report) = config::fit(&loaded, &host)?;
         if needs_new_programs(&self.plan, &self.host, &plan, &host) {
             info!("an interface or a sysctl has changed: loading new programs");
@@ -221,6 +224,18 @@ fn facts(settings: &Settings, plan: &Plan) -> Facts {
     }
 }
 
+/// A device keeps its filter whatever it is called; only the configuration does not know it any more.
+fn tell_renamed(old: &Host, new: &Host, plan: &Plan) {
+    for name in plan.interfaces.iter().map(|interface| &interface.name) {
+        let Some(index) = old.links.get(name).map(|link| link.index) else { continue };
+        if let Some((now, _)) = new.links.iter().find(|(now, link)| link.index == index && *now != name) {
+            warn!(
+                "{name} is called {now} now; the filter stays on it: set interface.name = {now:?} and reload"
+            );
+        }
+    }
+}
+
 fn tell_attached(dataplane: &Dataplane) -> Result<()> {
     for interface in dataplane.interfaces()? {
         let xdp = interface.mode.map_or("no", dataplane::Mode::label);
@@ -276,9 +291,11 @@ fn answers_only_what(old: &Plan, new: &Plan) -> bool {
 /// Addresses are data; everything else about the host is in the programs' constants.
 fn needs_new_programs(old: &Plan, old_host: &Host, new: &Plan, new_host: &Host) -> bool {
     let index = |host: &Host, name: &str| host.links.get(name).map(|link| link.index);
-    old.interfaces.iter().zip(&new.interfaces).any(|(old, new)| {
-        old.config != new.config || index(old_host, &old.name) != index(new_host, &new.name)
-    })
+    let names = |plan: &Plan| plan.interfaces.iter().map(|i| i.name.clone()).collect::<Vec<_>>();
+    names(old) != names(new)
+        || old.interfaces.iter().zip(&new.interfaces).any(|(old, new)| {
+            old.config != new.config || index(old_host, &old.name) != index(new_host, &new.name)
+        })
 }
 
 fn refuse_what_needs_a_restart(old: &Settings, new: &Settings) -> Result<()> {

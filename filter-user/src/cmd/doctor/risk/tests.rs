@@ -45,6 +45,7 @@ fn host() -> Host {
         index,
         mtu: 1500,
         addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        ..Link::default()
     };
     let links = [
         ("lo", link(1, &["127.0.0.1/8", "::1/128"])),
@@ -169,7 +170,7 @@ fn each_fact_about_the_host_is_told() {
 fn interfaces_without_floodwall_are_told() {
     let with = |address: &str| {
         let mut host = host();
-        let link = Link { index: 4, mtu: 1500, addresses: vec![address.parse().unwrap()] };
+        let link = Link { index: 4, mtu: 1500, addresses: vec![address.parse().unwrap()], ..Link::default() };
         host.links.extend(BTreeMap::from([("eth1".to_owned(), link)]));
         host
     };

@@ -62,7 +62,7 @@ fn settings(rules: &[String]) -> Option<Settings> {
 }
 
 fn planned(settings: &Settings) -> Plan {
-    let links = [("eth0".to_owned(), Link { index: 2, mtu: 1500, addresses: vec![] })];
+    let links = [("eth0".to_owned(), Link { index: 2, mtu: 1500, addresses: vec![], ..Link::default() })];
     let host = Host { links: links.into(), ..Host::default() };
     plan(settings, &host, Arc::default(), &mut Problems::default()).expect("a plan")
 }
