@@ -11,6 +11,7 @@
 //! | [`daemon`], [`config`], [`metrics`] | the real `floodwall`, its configuration, its counters |
 //! | [`stand`], [`defence`] | all of it together; floods against it |
 //! | [`noise`] | nonsense for the control socket |
+//! | [`trace`] | processes that are killed at a certain step |
 //! | [`snmp`] | the stack's own counters |
 //! | [`cleanup`] | what must not outlive us |
 //!
@@ -39,3 +40,4 @@ pub mod server;
 pub mod snmp;
 pub mod stand;
 pub mod testrun;
+pub mod trace;

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::{
     Dataplane, bans,
     bytes::prefix_key,
-    commit, fingerprint, lists, load,
+    commit, fingerprint, inherit, lists, load,
     load::MapPaths,
     local::Local,
     netlink, object,
@@ -30,7 +30,7 @@ use super::{
 };
 
 /// Name of the pinned map with the key of the table hashes, which lives as long as the tables.
-const SEED: &str = "SEED";
+pub(super) const SEED: &str = "SEED";
 
 /// One interface on its way: what it is to be and what it is now.
 pub(super) struct Target<'a> {
@@ -124,10 +124,11 @@ pub fn apply(plan: &Plan) -> Result<Dataplane> {
 /// With the lock held.
 fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema) -> Result<Vec<String>> {
     let mut notes = Vec::new();
+    inherit::inherit(pins, schema)?;
     let seed = seed(pins)?;
-    let mut slots = match pins.map(slots::NAME) {
-        path if exists(&path) => Slots::open(&path)?,
-        _ => Slots::create(&pins.staged(slots::NAME))?,
+    let mut slots = match [pins.map(slots::NAME), pins.staged(slots::NAME)] {
+        [path, _] | [_, path] if exists(&path) => Slots::open(&path)?,
+        [_, staged] => Slots::create(&staged)?,
     };
     let mut targets = targets(plan, schema, seed, pins, &slots)?;
     match running(&targets, plan, schema, pins)? {

@@ -8,7 +8,7 @@
 //! | [`plan`], `difference` | what a configuration asks for, and what another one asks for beside it |
 //! | `apply`, `commit`, `load` | loading everything, then swapping |
 //! | `xdp`, `tc`, `foreign`, `netlink`, `sys` | attachments and what the kernel says about them |
-//! | `pins`, `schema`, `slots`, `fingerprint` | what outlives the daemon |
+//! | `pins`, `schema`, `slots`, `inherit`, `fingerprint` | what outlives the daemon |
 //! | `tables`, `rules`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
 //! | [`measure`] | timing of loaded programs |
@@ -38,6 +38,7 @@ mod detach;
 mod difference;
 mod fingerprint;
 mod foreign;
+mod inherit;
 mod keymap;
 pub mod kfunc;
 mod lists;
