@@ -122,3 +122,150 @@ fn risks_are_no_failure_but_a_bad_file_is() {
     std::fs::write(&path, "schema = 2\n").expect("file");
     assert_eq!(error(&doctor(&["--json"]))["code"], 5);
 }
+
+/// Every verb without its parents' options, as a list of words.
+fn leaves(command: &clap::Command, path: &[String], all: &mut Vec<(Vec<String>, clap::Command)>) {
+    let subs: Vec<_> = command.get_subcommands().filter(|sub| sub.get_name() != "help").collect();
+    if subs.is_empty() {
+        all.push((path.to_vec(), command.clone()));
+    }
+    for sub in subs {
+        leaves(sub, &[path, &[sub.get_name().to_owned()]].concat(), all);
+    }
+}
+
+fn verbs() -> Vec<(Vec<String>, clap::Command)> {
+    let mut all = Vec::new();
+    leaves(&filter_user::cmd::definition(), &[], &mut all);
+    all
+}
+
+#[test]
+fn every_verb_has_examples() {
+    for (path, mut command) in verbs() {
+        let help = command.render_long_help().to_string();
+        let example = format!("  floodwall {}", path.join(" "));
+        assert!(
+            help.contains("Examples:\n") && help.contains(&example),
+            "floodwall {}:\n{help}",
+            path.join(" ")
+        );
+    }
+}
+
+/// How each verb is asked without a daemon, without a filter, and without harm to the host that tests run on. `DIR` is a folder.
+const ASKED: &[&str] = &[
+    "run --config /nonexistent.toml",
+    "detach --pins /nonexistent/pins",
+    "status --pins /nonexistent/pins --socket /nonexistent.sock",
+    "doctor --pins /nonexistent/pins",
+    "bench --paths no-such-path",
+    "ban add 192.31.196.9 --socket /nonexistent.sock",
+    "ban del 192.31.196.9 --dry-run --socket /nonexistent.sock",
+    "ban list --pins /nonexistent/pins",
+    "ban test 192.31.196.9 --pins /nonexistent/pins",
+    "cookie status --pins /nonexistent/pins",
+    "cookie rotate --dry-run --socket /nonexistent.sock",
+    "config check --config /nonexistent.toml",
+    "config show --config /nonexistent.toml",
+    "config schema",
+    "support dump --out DIR/dump.json --config /nonexistent.toml --pins /nonexistent/pins --socket /nonexistent.sock",
+    "completion bash",
+    "man",
+    "man --out DIR/man",
+];
+
+#[test]
+fn every_verb_speaks_json() {
+    let folder = tempfile::tempdir().expect("folder");
+    for (path, _) in verbs() {
+        let line = path.join(" ");
+        let known = |asked: &&&str| **asked == line || asked.starts_with(&format!("{line} "));
+        assert!(ASKED.iter().any(|asked| known(&asked)), "tell ASKED how to ask: floodwall {line}");
+    }
+    for asked in ASKED {
+        let asked = asked.replace("DIR", folder.path().to_str().expect("UTF-8"));
+        let words: Vec<_> = asked.split_whitespace().chain(["--json"]).collect();
+        let output = floodwall(&words);
+        let said = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
+        let value: serde_json::Value =
+            serde_json::from_slice(said).unwrap_or_else(|error| panic!("{asked}: {error}"));
+        // A JSON Schema has a version of its own.
+        assert!(value["schema"] == 1 || value["$schema"].is_string(), "{asked}");
+        assert_eq!(output.stdout.is_empty(), value["error"].is_object(), "{asked}");
+    }
+}
+
+#[test]
+fn scripts_and_pages_are_made() {
+    for (shell, word) in
+        [("bash", "complete -F"), ("zsh", "#compdef floodwall"), ("fish", "complete -c floodwall")]
+    {
+        let output = floodwall(&["completion", shell]);
+        let script = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success() && script.contains(word), "{shell}");
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let pages = folder.path().join("man1");
+    assert!(floodwall(&["man", "--out", pages.to_str().expect("UTF-8")]).status.success());
+    for page in ["floodwall.1", "floodwall-ban-add.1"] {
+        assert!(std::fs::read_to_string(pages.join(page)).expect(page).contains(".TH"), "{page}");
+    }
+}
+
+/// The bundle holds neither the key nor whole addresses, and is its owner's.
+#[test]
+fn a_bundle_has_no_secrets() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let key = "0123456789abcdefFEDCBA9876543210-key";
+    std::fs::write(at("key"), key).expect("key");
+    std::fs::set_permissions(at("key"), std::fs::Permissions::from_mode(0o600)).expect("mode");
+    let text = format!(
+        "schema = 1\n[management]\nallow = [\"192.31.196.77\"]\n[[interface]]\nname = \"lo\"\n[cookie]\nkey_file = {:?}\n\
+         [metrics]\nlisten = \"off\"\n",
+        at("key")
+    );
+    std::fs::write(at("f.toml"), text).expect("file");
+    let dump = |out: &str, more: &[&str]| {
+        let (out, config) = (at(out), at("f.toml"));
+        let args = ["support", "dump", "--out", &out, "--config", &config, "--socket", "/nonexistent.sock"];
+        (floodwall(&[&args, more].concat()), std::fs::read_to_string(out).unwrap_or_default())
+    };
+    let (output, bundle) = dump("a.json", &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mode = std::fs::metadata(at("a.json")).expect("bundle").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let hex: String = key
+        .bytes()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|n| char::from_digit(n.into(), 16).unwrap())
+        .collect();
+    assert!(!bundle.contains(key) && !bundle.contains(&hex) && !bundle.contains(&key[8..24]));
+    assert!(
+        bundle.contains("key_file") && bundle.contains("192.31.196.0") && !bundle.contains("192.31.196.77")
+    );
+    assert!(dump("b.json", &["--full-addresses"]).1.contains("192.31.196.77"));
+    assert_eq!(dump("a.json", &[]).0.status.code(), Some(2), "nothing is overwritten");
+}
+
+/// `floodwall .. | head`, and stderr that nobody reads.
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    use std::process::Stdio;
+    for (args, code) in [
+        (&["completion", "bash"][..], 0),
+        (&["--help"], 0),
+        (&["config", "check", "--config", "/nonexistent"], 5),
+    ] {
+        let pipe = || {
+            let (reader, writer) = std::io::pipe().expect("pipe");
+            drop(reader);
+            Stdio::from(writer)
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_floodwall"));
+        let status = command.args(args).stdout(pipe()).stderr(pipe()).status().expect("floodwall runs");
+        assert_eq!(status.code(), Some(code), "{args:?}");
+    }
+}

@@ -222,3 +222,42 @@ fn a_hung_loop_stops_the_keepalives() -> Result<()> {
     pins.unlock()?;
     wait_for("the loop turns again", Duration::from_secs(10), || Ok(alive(Duration::from_millis(300))? > 0))
 }
+
+/// What would be done is told; nothing is done. And a bundle of a running daemon holds what it should.
+#[test]
+fn dry_runs_change_nothing() -> Result<()> {
+    let stand = Stand::new(&Config::default())?;
+    let floodwall = &stand.floodwall;
+    let said = floodwall.succeed("ban add -n 192.31.198.7 192.31.198.0/24 --socket {socket}")?;
+    ensure!(said.contains("2 would be banned, 2 of them anew"), "{said}");
+    ensure!(floodwall.succeed("ban list --json --pins {pins}")?.contains("\"bans\": []"), "nobody is banned");
+    let refused = floodwall.cli(&format!("ban add -n {SERVER_V4} --socket {{socket}}"))?;
+    ensure!(refused.status.code() == Some(6), "the guard rails are asked: {:?}", refused.status);
+    floodwall.succeed("ban add 192.31.198.7 --socket {socket}")?;
+    let said = floodwall.succeed("ban del -n 192.31.198.7 --socket {socket}")?;
+    ensure!(said.contains("1 bans would end"), "{said}");
+    floodwall.succeed("ban test 192.31.198.7 --pins {pins}")?;
+    let epoch = || floodwall.succeed("cookie status --json --pins {pins}");
+    let epoch = || -> Result<_> {
+        Ok(serde_json::from_str::<serde_json::Value>(&epoch()?)?["cookie"]["epoch"].clone())
+    };
+    let before = epoch()?;
+    ensure!(floodwall.succeed("cookie rotate -n --force --socket {socket}")?.contains("would issue"), "told");
+    ensure!(epoch()? == before, "no rotation");
+    let said = floodwall.succeed("detach -n --pins {pins}")?;
+    ensure!(said.contains("would detach XDP from"), "{said}");
+    stand.visit_well(20)?;
+
+    let folder = filter_tests::cleanup::Folder::files()?;
+    let file = folder.path().join("bundle.json");
+    let line = format!("support dump --out {} --config {{config}} --socket {{socket}}", file.display());
+    let said = floodwall.succeed(&line)?;
+    let text = fs::read_to_string(&file)?;
+    let bundle: serde_json::Value = serde_json::from_str(&text)?;
+    for part in ["configuration", "daemon", "status", "doctor", "kernel", "interfaces", "programs", "metrics"]
+    {
+        ensure!(!bundle[part].is_null(), "no {part}: {said}");
+    }
+    ensure!(text.contains("192.31.196.0") && !text.contains(&SERVER_V4.to_string()), "addresses are cut");
+    Ok(())
+}

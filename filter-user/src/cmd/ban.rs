@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use self::show::Report;
 use super::{
-    PinsArg, client,
+    DryRunArg, PinsArg, client,
     failure::{Failure, Kind},
     output::Output,
 };
@@ -28,12 +28,21 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Drop all packets of these sources for a while; who is banned already stays so until the new end
+    #[command(after_long_help = "Examples:\n  floodwall ban add 192.31.196.9 --ttl 1h --reason scanner\n  \
+                                 floodwall ban add --dry-run --file bad.txt --ttl 7d")]
     Add(AddArgs),
     /// End bans before their time
+    #[command(
+        after_long_help = "Examples:\n  floodwall ban del 192.31.196.9\n  floodwall ban del --file bad.txt"
+    )]
     Del(DelArgs),
     /// Show the bans in force
+    #[command(
+        after_long_help = "Examples:\n  floodwall ban list\n  floodwall ban list --json | jq -r .bans[].prefix"
+    )]
     List(ListArgs),
     /// Tell whether an address is banned, by what, for how long; code 1 when it is not
+    #[command(after_long_help = "Examples:\n  floodwall ban test 192.31.196.9")]
     Test(TestArgs),
 }
 
@@ -48,6 +57,8 @@ pub struct AddArgs {
     /// Why, for whoever looks at the list; 32 bytes are kept
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
+    #[command(flatten)]
+    dry: DryRunArg,
 }
 
 /// `floodwall ban del`
@@ -55,6 +66,8 @@ pub struct AddArgs {
 pub struct DelArgs {
     #[command(flatten)]
     whom: Whom,
+    #[command(flatten)]
+    dry: DryRunArg,
 }
 
 /// Addresses and prefixes.
@@ -141,19 +154,25 @@ impl Whom {
 fn add(args: &AddArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     let mut all = Added { schema: 1, ..Added::default() };
     let ttl_seconds = args.ttl.0.map(|ttl| ttl.as_secs());
-    for entries in args.whom.read(out)?.chunks(CHUNK) {
-        let request = Add { entries: entries.to_vec(), ttl_seconds, reason: args.reason.clone() };
+    let dry_run = args.dry.dry_run;
+    let whom = args.whom.read(out)?;
+    let progress = out.progress(whom.len());
+    for entries in whom.chunks(CHUNK) {
+        let request = Add { entries: entries.to_vec(), ttl_seconds, reason: args.reason.clone(), dry_run };
         let added: Added = client::send(socket, Method::POST, "/v1/bans", &request)?;
         all.made += added.made;
         all.replaced += added.replaced;
         all.refused += added.refused;
         all.refusals.extend(added.refusals);
+        progress.inc(entries.len() as u64);
     }
+    progress.finish_and_clear();
     if let (Some(first), 0) = (all.refusals.first(), all.made + all.replaced) {
         return Err(failure(first, all.refused).into());
     }
     out.print(&all, |all| {
-        let mut text = format!("{} banned, {} of them anew", all.made + all.replaced, all.made);
+        let would = if dry_run { "would be " } else { "" };
+        let mut text = format!("{} {would}banned, {} of them anew", all.made + all.replaced, all.made);
         for Refusal { message, .. } in all.refusals.iter().take(20) {
             let _ = write!(text, "\nrefused: {message}");
         }
@@ -174,15 +193,21 @@ fn failure(first: &Refusal, refused: u64) -> Failure {
 
 fn del(args: &DelArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     let mut all = Deleted { schema: 1, ..Deleted::default() };
-    for entries in args.whom.read(out)?.chunks(CHUNK) {
-        let request = Delete { entries: entries.to_vec() };
+    let dry_run = args.dry.dry_run;
+    let whom = args.whom.read(out)?;
+    let progress = out.progress(whom.len());
+    for entries in whom.chunks(CHUNK) {
+        let request = Delete { entries: entries.to_vec(), dry_run };
         let deleted: Deleted = client::send(socket, Method::POST, "/v1/bans/delete", &request)?;
         all.removed += deleted.removed;
         all.absent += deleted.absent;
+        progress.inc(entries.len() as u64);
     }
+    progress.finish_and_clear();
+    let ended = if dry_run { "bans would end" } else { "bans ended" };
     out.print(&all, |all| match all.absent {
-        0 => format!("{} bans ended", all.removed),
-        absent => format!("{} bans ended, {absent} were none: floodwall ban list shows them", all.removed),
+        0 => format!("{} {ended}", all.removed),
+        absent => format!("{} {ended}, {absent} were none: floodwall ban list shows them", all.removed),
     })?;
     Ok(ExitCode::from(u8::from(all.removed == 0)))
 }

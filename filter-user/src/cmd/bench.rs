@@ -24,6 +24,12 @@ use crate::{
     dataplane::measure::SOURCES,
 };
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  floodwall bench
+  floodwall bench --config /etc/floodwall/floodwall.toml --save before.json
+  floodwall bench --config /etc/floodwall/floodwall.toml --baseline before.json";
+
 /// `floodwall bench`
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -1,6 +1,10 @@
 //! How a command ends: exit codes, and errors for people and for programs.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    panic,
+    process::ExitCode,
+};
 
 use serde::Serialize;
 
@@ -148,15 +152,31 @@ fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
 #[must_use]
 pub fn report(error: &anyhow::Error, json: bool, color: bool) -> ExitCode {
     let body = Body::of(error);
+    // A reader that went away is no reason to panic.
+    let tell = |text: &str| drop(writeln!(io::stderr(), "{text}"));
     if json {
-        eprintln!("{}", body.to_json());
+        tell(&body.to_json());
     } else if let Some(config::Error::Invalid(report)) = error.downcast_ref() {
-        eprintln!("{}", report.render(color));
+        tell(&report.render(color));
     } else {
         let (red, cyan, off) = if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
-        eprintln!("{red}error{off}: {}\n{cyan}help{off}: {}", body.message, body.hint);
+        tell(&format!("{red}error{off}: {}\n{cyan}help{off}: {}", body.message, body.hint));
     }
     ExitCode::from(body.code)
+}
+
+/// A mistake of ours is told in two lines, without a stack trace unless `RUST_BACKTRACE` asks for one.
+pub(super) fn tell_panics() {
+    let default = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
+            return default(info);
+        }
+        let place = info.location().map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
+        let what = info.payload_as_str().unwrap_or("no message");
+        let hint = "please report it; the filter goes on by itself";
+        let _ = writeln!(io::stderr(), "error: a mistake in floodwall{place}: {what}\nhelp: {hint}");
+    }));
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod ban;
 pub mod bench;
 pub mod client;
+pub mod completion;
 pub mod config;
 pub mod cookie;
 pub mod detach;
@@ -10,9 +11,11 @@ pub mod detach;
 mod docs;
 pub mod doctor;
 pub mod failure;
+pub mod man;
 pub mod output;
 pub mod run;
 pub mod status;
+pub mod support;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -76,20 +79,33 @@ pub struct PinsArg {
     pub pins: PathBuf,
 }
 
+/// `--dry-run`
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DryRunArg {
+    /// Tell what would be done, and do nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon in the foreground; the filter stays when it ends
+    #[command(after_long_help = run::EXAMPLES)]
     Run(run::Args),
     /// Remove the filter from all interfaces, with its tables
+    #[command(after_long_help = detach::EXAMPLES)]
     Detach(detach::Args),
     /// Show what is attached and what it did
+    #[command(after_long_help = status::EXAMPLES)]
     Status(status::Args),
     /// Tell which modes work on this host, why others don't, and what to do
+    #[command(after_long_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
     /// Sources that are dropped for a while
     #[command(subcommand)]
     Ban(ban::Command),
     /// Measure what the filter takes per packet on this host, on a private copy of it
+    #[command(after_long_help = bench::EXAMPLES)]
     Bench(bench::Args),
     /// SYN cookies' keys
     #[command(subcommand)]
@@ -97,10 +113,20 @@ enum Command {
     /// The configuration
     #[command(subcommand)]
     Config(config::Command),
+    /// For whoever helps you
+    #[command(subcommand)]
+    Support(support::Command),
+    /// Print a shell's completion script
+    #[command(after_long_help = completion::EXAMPLES)]
+    Completion(completion::Args),
+    /// Print the manual page, or write those of all verbs
+    #[command(after_long_help = man::EXAMPLES)]
+    Man(man::Args),
 }
 
 /// Parses `args`, does what they say, tells how it ended.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    failure::tell_panics();
     let args: Vec<_> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
@@ -117,6 +143,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),
         Command::Config(command) => config::run(&command, &socket, out),
+        Command::Support(command) => support::run(&command, &socket, out),
+        Command::Completion(args) => completion::run(&args, out),
+        Command::Man(args) => man::run(&args, out),
     };
     result.unwrap_or_else(|error| failure::report(&error, out.json, out.color_errors))
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 /// How to print.
@@ -62,8 +63,16 @@ impl Output {
     /// Prints a remark to stderr.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            // A reader that went away is no reason to panic.
+            let _ = writeln!(io::stderr(), "{text}");
         }
+    }
+
+    /// A bar on stderr for work of so many parts: for people at a terminal who wait for it.
+    #[must_use]
+    pub fn progress(&self, parts: usize) -> ProgressBar {
+        let silent = self.json || self.quiet || !io::stderr().is_terminal();
+        if silent { ProgressBar::hidden() } else { ProgressBar::new(parts as u64) }
     }
 
     /// `text` in a colour: 31 red, 32 green, 33 yellow, 1 bold.

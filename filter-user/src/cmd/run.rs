@@ -13,6 +13,12 @@ use crate::{
     },
 };
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  floodwall run
+  floodwall run --config ./floodwall.toml -v
+  floodwall run --replace                      in the place of another XDP program";
+
 /// `floodwall run`
 #[derive(Debug, clap::Args)]
 pub struct Args {

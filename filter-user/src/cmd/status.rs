@@ -14,6 +14,11 @@ use crate::{
     observe::{Sample, status::Status},
 };
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  floodwall status
+  floodwall status --json | jq .reasons";
+
 /// `floodwall status`
 #[derive(Debug, clap::Args)]
 pub struct Args {

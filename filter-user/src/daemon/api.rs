@@ -55,7 +55,7 @@ const OWN: &[Route] = &[
         method: Method::POST,
         path: "/v1/cookie/rotate",
         right: Right::Change,
-        help: "Takes a new secret into use; `?force=true` even within a period of the last time",
+        help: "Takes a new secret into use; `?force=true` even within a period of the last time, `?dry_run=true` to see",
         handler: || post(rotate),
     },
 ];
@@ -102,6 +102,8 @@ pub struct Rotated {
 pub struct Rotate {
     /// Rotate although cookies in flight end.
     pub force: bool,
+    /// Only tell what would be done.
+    pub dry_run: bool,
 }
 
 /// An error on its way to the client, in the shape that the CLI prints.
@@ -211,7 +213,7 @@ async fn rotate(
     let refused = |error: anyhow::Error| {
         Failure::new(Kind::GuardRail, format!("{error:#}"), "floodwall cookie status shows the keys' times")
     };
-    let (rotated, epoch) = live.rotate(options.force).map_err(|error| anyhow::Error::new(refused(error)))?;
+    let (rotated, epoch) = live.rotate(options).map_err(|error| anyhow::Error::new(refused(error)))?;
     let after = match rotated {
         secrets::Rotated::Now { .. } => Duration::ZERO,
         secrets::Rotated::NextEpoch { after } => after,

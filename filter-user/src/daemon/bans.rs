@@ -33,6 +33,9 @@ pub struct Add {
     /// Why, for people; 32 bytes are kept.
     #[serde(default)]
     pub reason: String,
+    /// Only tell what would become of them.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What became of them.
@@ -82,6 +85,9 @@ impl Added {
 pub struct Delete {
     /// Whom, exactly as they were banned.
     pub entries: Vec<IpNet>,
+    /// Only tell what would become of them.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What became of them.
@@ -101,14 +107,14 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::POST,
         path: "/v1/bans",
         right: Right::Change,
-        help: "Bans `{entries, ttl_seconds, reason}`, at most 20,000 entries; without `ttl_seconds` for ever",
+        help: "Bans `{entries, ttl_seconds, reason, dry_run}`, at most 20,000 entries; without `ttl_seconds` for ever",
         handler: || post(add),
     },
     Route {
         method: Method::POST,
         path: "/v1/bans/delete",
         right: Right::Change,
-        help: "Ends the bans of exactly these `{entries}`",
+        help: "Ends the bans of exactly these `{entries, dry_run}`",
         handler: || post(delete),
     },
 ];

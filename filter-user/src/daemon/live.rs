@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use self::state::State;
 use super::{
+    api::Rotate,
     bans::{Add, Added, Delete, Deleted},
     config::plan::Side,
     secrets::Rotated,
@@ -119,9 +120,16 @@ impl Live {
     }
 
     /// Rotates the keys now.
-    pub fn rotate(&self, force: bool) -> Result<(Rotated, u64)> {
+    pub fn rotate(&self, options: Rotate) -> Result<(Rotated, u64)> {
         let mut state = self.state();
-        let rotated = state.secrets.rotate(force)?;
+        let rotated = state.secrets.rotate(options.force, options.dry_run)?;
+        if options.dry_run {
+            let epoch = match rotated {
+                Rotated::Now { epoch } => epoch,
+                Rotated::NextEpoch { .. } => state.dataplane.keys()?.epoch,
+            };
+            return Ok((rotated, epoch));
+        }
         let epoch = state.dataplane.keys()?.epoch;
         info!(epoch, "cookie key rotated on request");
         Ok((rotated, epoch))
@@ -134,9 +142,14 @@ impl Live {
 
     /// Ends bans.
     pub fn unban(&self, delete: &Delete) -> Result<Deleted> {
+        let absent = |removed| delete.entries.len() as u64 - removed;
+        if delete.dry_run {
+            let removed = self.state().banned(&delete.entries)?;
+            return Ok(Deleted { schema: 1, removed, absent: absent(removed) });
+        }
         let removed = self.state().dataplane.unban(&delete.entries)?;
         info!(removed, "bans ended on request");
-        Ok(Deleted { schema: 1, removed, absent: delete.entries.len() as u64 - removed })
+        Ok(Deleted { schema: 1, removed, absent: absent(removed) })
     }
 
     /// The files that it goes by.

@@ -120,8 +120,8 @@ impl Secrets {
     /// Rotates on demand.
     ///
     /// With a random master: a new master now. Twice within a period would end cookies in flight, so that is
-    /// refused unless `force`. With a key file: reads it again; an unchanged one is an error.
-    pub fn rotate(&mut self, force: bool) -> Result<Rotated> {
+    /// refused unless `force`. With a key file: reads it again; an unchanged one is an error. `dry`: only tells.
+    pub fn rotate(&mut self, force: bool, dry: bool) -> Result<Rotated> {
         let clock = now()?;
         let policy = self.settings.policy();
         let timeline = self.keys.timeline();
@@ -133,7 +133,9 @@ impl Secrets {
                     path.display()
                 );
             }
-            self.master = master;
+            if !dry {
+                self.master = master;
+            }
             let after = Duration::from_nanos(rotation::until_due(&timeline, clock, policy));
             return Ok(Rotated::NextEpoch { after });
         }
@@ -145,8 +147,11 @@ impl Secrets {
                 Duration::from_nanos(wait)
             );
         }
-        self.master = Master::random()?;
         let epoch = timeline.current.wrapping_add(1);
+        if dry {
+            return Ok(Rotated::Now { epoch });
+        }
+        self.master = Master::random()?;
         self.begin(epoch, clock);
         Ok(Rotated::Now { epoch })
     }

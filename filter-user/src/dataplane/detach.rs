@@ -18,8 +18,8 @@ use super::{
 
 /// Detaches from every interface and removes all pins below `root`, also those of other versions.
 ///
-/// Returns what was done, one line each; nothing at all the second time.
-pub fn detach(root: &Path) -> Result<Vec<String>> {
+/// Returns what was done (with `dry`: what would be), one line each; nothing at all the second time.
+pub fn detach(root: &Path, dry: bool) -> Result<Vec<String>> {
     if !exists(root) {
         return Ok(Vec::new());
     }
@@ -30,11 +30,18 @@ pub fn detach(root: &Path) -> Result<Vec<String>> {
     let layouts = pins.layouts()?;
     let names = names(&layouts)?;
     for (ifindex, pin) in pins.all_links()? {
-        xdp::detach(&pin)?;
+        if !dry {
+            xdp::detach(&pin)?;
+        }
         let ends = |hook: &Hook| pin.as_os_str().as_encoded_bytes().ends_with(hook.suffix().as_bytes());
         let hook = Hook::ALL.iter().find(|hook| ends(hook)).map_or("a link", |hook| hook.label());
         let name = names.get(&ifindex).map_or_else(|| format!("interface {ifindex}"), Clone::clone);
-        done.push(format!("detached {hook} from {name}"));
+        let what = if dry { "would detach" } else { "detached" };
+        done.push(format!("{what} {hook} from {name}"));
+    }
+    if dry {
+        done.extend(layouts.iter().map(|layout| format!("would remove {}", layout.display())));
+        return Ok(done);
     }
     for layout in layouts {
         remove_filters(&layout, &mut done)?;

@@ -5,12 +5,21 @@ mod kernel;
 mod risk;
 mod system;
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use serde::Serialize;
 
 use super::{CONFIG, PinsArg, output::Output};
 use crate::config::{self, Host, Settings};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  floodwall doctor
+  floodwall doctor --risk --config ./floodwall.toml";
 
 /// `floodwall doctor`
 #[derive(Debug, clap::Args)]
@@ -79,18 +88,27 @@ pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
     if args.risk {
         return risk::run(args.config.clone(), out);
     }
-    let settings = settings(args)?;
+    let report = look(&args.pins.pins, settings(args)?.as_ref())?;
+    out.print(&report, |report| text(report, out))?;
+    let failed = report.checks.iter().any(|check| check.state == State::Fail);
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// What there is to say about this host, for `floodwall support dump`.
+pub(super) fn findings(pins: &Path, settings: Option<&Settings>) -> anyhow::Result<serde_json::Value> {
+    Ok(serde_json::to_value(look(pins, settings)?)?)
+}
+
+fn look(pins: &Path, settings: Option<&Settings>) -> anyhow::Result<Report> {
     let host = Host::read()?;
     let mut checks = kernel::checks();
-    checks.extend(system::checks(&args.pins.pins, settings.as_ref()));
+    checks.extend(system::checks(pins, settings));
     checks.extend(system::sysctls(&host.sysctls));
     checks.extend(system::conntrack());
-    let interfaces = interfaces::chosen(&host, settings.as_ref());
+    let interfaces = interfaces::chosen(&host, settings);
     checks.extend(interfaces.iter().flat_map(|name| interfaces::checks(&host, name)));
     let modes = modes(&host, &interfaces);
-    let failed = checks.iter().any(|check| check.state == State::Fail);
-    out.print(&Report { schema: 1, checks, modes }, |report| text(report, out))?;
-    Ok(ExitCode::from(u8::from(failed)))
+    Ok(Report { schema: 1, checks, modes })
 }
 
 /// A named file must be valid; the usual one is used if it is there.

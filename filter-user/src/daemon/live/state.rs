@@ -156,6 +156,11 @@ impl State {
                 }
             }
         }
+        if add.dry_run {
+            added.replaced = self.banned(&fine)?;
+            added.made = fine.len() as u64 - added.replaced;
+            return Ok(added);
+        }
         let made = self.dataplane.ban(&fine, add.ttl_seconds.map(Duration::from_secs), &add.reason)?;
         (added.made, added.replaced) = (made.made, made.replaced);
         for entry in made.full {
@@ -163,6 +168,17 @@ impl State {
         }
         info!(made = added.made, replaced = added.replaced, refused = added.refused, "bans on request");
         Ok(added)
+    }
+
+    /// How many of these are banned, exactly as they are.
+    pub(super) fn banned(&self, entries: &[IpNet]) -> Result<u64> {
+        let wanted: BTreeSet<_> = entries.iter().map(IpNet::trunc).collect();
+        let mut count = 0;
+        self.dataplane.each_ban(|banned| {
+            count += u64::from(wanted.contains(&banned.prefix));
+            true
+        })?;
+        Ok(count)
     }
 
     fn replace(&mut self, dataplane: Dataplane) -> Result<()> {
