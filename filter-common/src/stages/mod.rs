@@ -23,6 +23,8 @@ mod link;
 mod lists;
 mod management;
 mod odd_headers;
+#[cfg(feature = "user")]
+pub mod order;
 mod own;
 mod protocol;
 pub mod proven;
@@ -249,6 +251,12 @@ fn admission<F: Frame, S: State>(frame: &F, packet: &Packet, service: Found<'_>,
     udp::check(frame, packet, service, state)?;
     limit::check(packet, service, state)?;
     protocol::check(packet, state)
+}
+
+/// The number of the packet's service; 0 for none.
+#[cfg(feature = "user")]
+pub fn service_of<S: State>(packet: &Packet, state: &S) -> u32 {
+    service::find(packet, state).number
 }
 
 /// TCP's handshakes and connections, for a packet that [`admit`] let through to that service.

@@ -3,11 +3,11 @@
 //! - [`sample`]: one reading of the maps; the only part that knows the data path.
 //! - [`metrics`]: a sample as Prometheus metrics, each declared once.
 //! - [`status`]: a sample as `floodwall status` shows it.
+//! - [`threats`]: attacks, and which reasons and settings stand against them.
 
 pub mod metrics;
 pub mod sample;
 pub mod status;
-#[cfg(test)]
-mod threats;
+pub mod threats;
 
 pub use sample::Sample;
