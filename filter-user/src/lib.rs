@@ -6,6 +6,7 @@
 //! - [`dataplane`]: the only place that touches BPF: loads, attaches, pins, reads and writes maps.
 //! - [`daemon`]: the running loop: reload, key rotation, own addresses, control socket, shutdown.
 //! - [`observe`]: metrics and status, read from the maps when somebody asks.
+//! - [`explain`]: what would become of a packet, or of a capture's packets, and why.
 //! - [`mod@bench`]: nanoseconds per packet, on private copies of the filter.
 //! - [`cmd`]: the verbs, one file each, and how they end.
 //! - [`sys`]: what only an `ioctl` answers.
@@ -18,6 +19,7 @@ pub mod cmd;
 pub mod config;
 pub mod daemon;
 pub mod dataplane;
+pub mod explain;
 pub mod observe;
 pub mod sys;
 

@@ -10,9 +10,11 @@ pub mod detach;
 #[cfg(test)]
 mod docs;
 pub mod doctor;
+pub mod explain;
 pub mod failure;
 pub mod man;
 pub mod output;
+pub mod replay;
 pub mod run;
 pub mod status;
 pub mod support;
@@ -101,6 +103,10 @@ enum Command {
     /// Tell which modes work on this host, why others don't, and what to do
     #[command(after_long_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
+    /// Tell what would become of a packet, and why; nothing is spent, nothing counted
+    Explain(explain::Args),
+    /// Tell what would become of the packets of a capture, or which of them a candidate would treat otherwise
+    Replay(replay::Args),
     /// Sources that are dropped for a while
     #[command(subcommand)]
     Ban(ban::Command),
@@ -139,6 +145,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Detach(args) => detach::run(&args, out),
         Command::Status(args) => status::run(&args, &socket, out),
         Command::Doctor(args) => doctor::run(&args, out),
+        Command::Explain(args) => explain::run(&args, &socket, out),
+        Command::Replay(args) => replay::run(&args, out),
         Command::Ban(command) => ban::run(&command, &socket, out),
         Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),

@@ -5,7 +5,7 @@ use std::{net::IpAddr, slice};
 
 use aya::maps::lpm_trie::Key;
 use filter_common::{
-    config::{Config, Ports, Summary},
+    config::{Config, Ports, Prefix, Summary},
     list::Listed,
     rules::Rules,
 };
@@ -82,6 +82,16 @@ pub(super) fn prefix_key(prefix: IpNet) -> Key<[u32; 4]> {
     Key::new(length, address_key(prefix.network()))
 }
 
+/// The prefix of such a key: a network and a mask.
+pub(super) fn prefix(length: u32, network: [u32; 4]) -> Prefix {
+    let bits = u128::MAX.checked_shl(128 - length.min(128)).unwrap_or(0);
+    let mut mask = [0; 4];
+    for (word, part) in mask.iter_mut().zip(bits.to_be_bytes().as_chunks().0) {
+        *word = u32::from_ne_bytes(*part);
+    }
+    Prefix { network, mask }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +110,12 @@ mod tests {
         let key = prefix_key("192.31.196.9/24".parse().expect("prefix"));
         assert_eq!(key.prefix_len(), 120);
         assert_eq!({ key.data() }, address_key("192.31.196.0".parse().expect("address")));
+        let whole = prefix(key.prefix_len(), key.data());
+        let holds = |text: &str| {
+            whole.contains(&filter_common::packet::Address(address_key(text.parse().expect("address"))))
+        };
+        assert!(holds("192.31.196.9") && !holds("192.31.197.9") && !holds("2001::1"));
+        assert_eq!(prefix(0, [0; 4]).mask, [0; 4]);
         assert_eq!(prefix_key("2001::/16".parse().expect("prefix")).prefix_len(), 16);
     }
 

@@ -13,12 +13,15 @@ mod testrun;
 use std::{path::Path, sync::atomic::Ordering::Relaxed};
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{Ebpf, programs::Xdp};
+use aya::{Ebpf, maps::LpmTrie, programs::Xdp};
 use filter_common::{
     abi::{Plane, counter_index, name},
     config::{Config, Ports},
+    packet::Packet,
     reason::{Action, REASONS, Reason},
-    rules,
+    rules, stages,
+    state::List,
+    world::World,
 };
 
 pub use self::testrun::{LONGEST, SHORTEST};
@@ -316,6 +319,25 @@ impl Rehearsal {
         met
     }
 
+    /// The number of the packet's service, as the program finds it; 0 for none.
+    pub fn service(&self, packet: &Packet) -> Result<u32> {
+        let mut world = World::new();
+        world.config = *self.config;
+        world.ports.clone_from(&self.ports);
+        let map = self.ebpf.map(name::SERVICE_DST).context("no map SERVICE_DST")?;
+        let trie: LpmTrie<_, [u32; 4], u64> = LpmTrie::try_from(map)?;
+        for entry in &trie {
+            let (key, services) = entry.context(name::SERVICE_DST)?;
+            let prefix = bytes::prefix(key.prefix_len(), key.data());
+            world.listed.push((List::ServiceDestinations, prefix, services));
+        }
+        // The longest one that holds an address counts.
+        world
+            .listed
+            .sort_by_key(|(_, prefix, _)| prefix.mask.iter().map(|part| part.count_ones()).sum::<u32>());
+        Ok(stages::service_of(packet, &world))
+    }
+
     fn program(&mut self) -> Result<&mut Xdp> {
         load::xdp(&mut self.ebpf)
     }
@@ -336,12 +358,6 @@ impl Rehearsal {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// Services by port.
-    #[must_use]
-    pub const fn ports(&self) -> &Ports {
-        &self.ports
     }
 
     /// What the attached program was made from, in short; `None` for a plan.
