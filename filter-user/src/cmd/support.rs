@@ -129,13 +129,14 @@ fn made() -> Result<Value> {
     Ok(json!({ "unix_seconds": since.as_secs(), "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// The file's text: it names the key file, which is not read.
+/// The files' texts: they name the key file, which is not read.
 fn configuration(path: &Path) -> Result<Value> {
-    let text = match source::read(path) {
-        Ok(source) | Err(source::Refused::Unfit(source, _)) => source.text,
-        Err(source::Refused::Unreadable(error)) => return Err(error.into()),
+    let (found, _) = source::read_all(path)?;
+    let file = |found: &source::Found| {
+        let source::Source { path, text } = &found.source;
+        json!({ "path": path, "lines": scrub::secrets(text) })
     };
-    Ok(json!({ "path": source::shown(path), "lines": scrub::secrets(&text) }))
+    Ok(found.iter().map(file).collect())
 }
 
 fn status(pins: &Path) -> Result<Value> {
