@@ -30,6 +30,7 @@ use filter_user::{
         self, Plan,
         rehearsal::{Outcome, Rehearsal, Start},
     },
+    explain::frame::to_hex,
 };
 
 /// Two packets a minute from a source to UDP port 90; a rule; a ban.
@@ -311,7 +312,7 @@ fn a_packet_is_explained() -> Result<()> {
         passed["verdict"] == "pass" && passed["stage"].is_null() && passed["service"] == "limited",
         "{passed:#}"
     );
-    let frame: String = udp("10.1.1.1").iter().map(|byte| format!("{byte:02x}")).collect();
+    let frame = to_hex(&udp("10.1.1.1"));
     ensure!(json(&format!("--hex {frame}"))?["reason"] == "bogon", "a frame in digits");
     Ok(())
 }

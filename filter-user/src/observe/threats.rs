@@ -1,6 +1,6 @@
 //! Attacks and what stands against them; tests keep `docs/threats.md` what this says (`FLOODWALL_BLESS=1 cargo test` writes it anew).
 
-#[expect(clippy::enum_glob_use, reason = "a table of nearly all of them")]
+#[allow(clippy::enum_glob_use, reason = "a table of nearly all of them; tests are not asked")]
 use filter_common::reason::Reason::{self, *};
 
 /// An attack, and what stands against it.
