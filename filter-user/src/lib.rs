@@ -9,6 +9,7 @@
 //! - [`explain`]: what would become of a packet, or of a capture's packets, and why.
 //! - [`mod@bench`]: nanoseconds per packet, on private copies of the filter.
 //! - [`cmd`]: the verbs, one file each, and how they end.
+//! - [`store`]: what outlives the daemon: state files, whole or put aside.
 //! - [`sys`]: what only an `ioctl` answers.
 //!
 //! A configuration's way: [`config::load`] -> [`config::compile::plan`] -> [`dataplane::apply`]. Nothing
@@ -21,6 +22,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod explain;
 pub mod observe;
+pub mod store;
 pub mod sys;
 
 #[cfg(test)]
