@@ -7,6 +7,7 @@
 //! - [`daemon`]: the running loop: reload, key rotation, own addresses, control socket, shutdown.
 //! - [`observe`]: metrics and status, read from the maps when somebody asks.
 //! - [`explain`]: what would become of a packet, or of a capture's packets, and why.
+//! - [`guard`]: who has to get through, and whether a configuration lets them.
 //! - [`mod@bench`]: nanoseconds per packet, on private copies of the filter.
 //! - [`cmd`]: the verbs, one file each, and how they end.
 //! - [`store`]: what outlives the daemon: state files, whole or put aside.
@@ -21,6 +22,7 @@ pub mod config;
 pub mod daemon;
 pub mod dataplane;
 pub mod explain;
+pub mod guard;
 pub mod observe;
 pub mod store;
 pub mod sys;

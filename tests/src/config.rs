@@ -76,12 +76,13 @@ impl Config {
     #[must_use]
     pub fn toml(&self, device: &str, pins: &Path, runtime: &Path, metrics: u16) -> String {
         let mut text = format!(
-            "schema = 1\n[daemon]\nmode = \"{}\"\npins = \"{}\"\nruntime = \"{}\"\n{}\n\
+            "schema = 1\n[daemon]\nmode = \"{}\"\npins = \"{}\"\nruntime = \"{}\"\nstate = \"{}\"\n{}\n\
              [management]\nallow = {:?}\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n\
              [[interface]]\nname = \"{device}\"\n{}\n",
             self.mode,
             pins.display(),
             runtime.display(),
+            runtime.join("state").display(),
             self.daemon,
             self.management,
             self.interface,

@@ -4,7 +4,7 @@ use std::{
     env, fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    os::unix::net::UnixDatagram,
+    os::unix::{net::UnixDatagram, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -15,16 +15,24 @@ use anyhow::{Context as _, Result, bail, ensure};
 use filter_common::reason::Reason;
 use filter_user::dataplane::{self, Dataplane};
 use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
-use crate::{cleanup::Folder, config::Config, metrics::Metrics, pair::End};
+use crate::{
+    cleanup::Folder,
+    config::Config,
+    metrics::Metrics,
+    pair::{CLIENT_V4, End},
+};
 
 /// How long the daemon may take to be ready: verification of the programs is most of it.
 const READY: Duration = Duration::from_secs(20);
 /// The port of `/metrics`. The namespace is ours, so it is free.
 const METRICS: u16 = 9980;
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// An installation of Floodwall: configuration, pins, sockets, and the daemon while it runs. Dropped, all of
 /// it goes, the filter included.
@@ -49,6 +57,7 @@ impl Floodwall {
         let (pins, files) = (Folder::pins()?, Folder::files()?);
         let floodwall = Self { end: end.clone(), pins, files, daemon: None };
         floodwall.configure(config)?;
+        fs::write(floodwall.files.path().join("resolv.conf"), format!("nameserver {CLIENT_V4}\n"))?;
         Ok(floodwall)
     }
 
@@ -116,6 +125,12 @@ impl Floodwall {
         Ok(kib << 10)
     }
 
+    /// Where its state is kept.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.files.path().join("state")
+    }
+
     fn log(&self) -> PathBuf {
         self.files.path().join("log")
     }
@@ -133,14 +148,22 @@ impl Floodwall {
         Ok(command)
     }
 
-    /// A verb of the command line, to its end: `{socket}`, `{pins}` and `{config}` stand for this
+    /// A verb of the command line, to its end: `{socket}`, `{pins}`, `{config}` and `{runtime}` stand for this
     /// installation's own.
     pub fn cli(&self, line: &str) -> Result<Output> {
+        self.cli_from(line, None)
+    }
+
+    /// The same, typed into an SSH connection (`SSH_CONNECTION`).
+    pub fn cli_from(&self, line: &str, ssh: Option<&str>) -> Result<Output> {
         let line = line
             .replace("{socket}", &self.socket().to_string_lossy())
             .replace("{pins}", &self.pins().to_string_lossy())
-            .replace("{config}", &self.config().to_string_lossy());
-        Ok(self.command(&line.split_whitespace().collect::<Vec<_>>())?.output()?)
+            .replace("{config}", &self.config().to_string_lossy())
+            .replace("{runtime}", &self.files.path().to_string_lossy());
+        let mut command = self.command(&line.split_whitespace().collect::<Vec<_>>())?;
+        command.env_remove("SSH_CONNECTION").envs(ssh.map(|ssh| ("SSH_CONNECTION", ssh)));
+        Ok(command.output()?)
     }
 
     /// The same; anything but success is an error with what it said.
@@ -214,7 +237,37 @@ impl Floodwall {
         let log = fs::File::options().append(true).create(true).open(self.log())?;
         let mut command = self.command(&["run", "--config"])?;
         command.arg(self.config()).env("NOTIFY_SOCKET", path).stdout(log.try_clone()?).stderr(log);
+        self.pose(&mut command);
         Ok((command, notify))
+    }
+
+    /// Another boot, as far as the next daemon can tell.
+    pub fn boot_anew(&self) -> Result<()> {
+        let now = std::time::UNIX_EPOCH.elapsed()?.as_micros() as u64 & 0xffff_ffff_ffff;
+        let id = format!("{:08x}-0000-4000-8000-{now:012x}\n", std::process::id());
+        Ok(fs::write(self.files.path().join("boot_id"), id)?)
+    }
+
+    /// What the daemon sees in the place of this machine's files: a resolver that the client's address has, and the
+    /// boot that the test says.
+    fn pose(&self, command: &mut Command) {
+        let files: Vec<_> = [("resolv.conf", "/etc/resolv.conf"), ("boot_id", BOOT_ID)]
+            .into_iter()
+            .map(|(name, path)| (self.files.path().join(name), path))
+            .filter(|(file, path)| file.exists() && Path::new(path).exists())
+            .collect();
+        // SAFETY: system calls only, which may be made between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                unshare(CloneFlags::CLONE_NEWNS)?;
+                let none = None::<&str>;
+                mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;
+                for (file, path) in &files {
+                    mount(Some(file), *path, none, MsFlags::MS_BIND, none)?;
+                }
+                Ok(())
+            })
+        };
     }
 
     /// Sends a signal to the daemon.

@@ -37,6 +37,7 @@ pub mod pair;
 pub mod probe;
 pub mod sched;
 pub mod server;
+pub mod session;
 pub mod snmp;
 pub mod stand;
 pub mod testrun;

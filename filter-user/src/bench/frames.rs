@@ -7,6 +7,8 @@ use crate::dataplane::measure::Places;
 /// Shortest frame that comes out of a NIC, without its checksum.
 const SHORTEST: usize = 60;
 
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -79,6 +81,25 @@ impl Ends {
         datagram.extend([0, 0]);
         datagram.extend(payload);
         self.frame(UDP, datagram, 6)
+    }
+
+    /// A ping.
+    #[must_use]
+    pub fn echo(&self) -> Frame {
+        let is_v4 = self.source.is_ipv4();
+        let mut message = vec![if is_v4 { 8 } else { 128 }, 0, 0, 0, 0, 7, 0, 1];
+        message.extend([0; 32]);
+        let frame = self.frame(if is_v4 { ICMP } else { ICMPV6 }, message, 2);
+        if !is_v4 {
+            return frame;
+        }
+        // ICMPv4 sums no pseudo-header.
+        let mut bytes = frame.bytes;
+        let at = if self.tagged { 38 } else { 34 };
+        bytes[at + 2..at + 4].fill(0);
+        let sum = checksum(&bytes[at..at + 40]);
+        bytes[at + 2..at + 4].copy_from_slice(&sum.to_be_bytes());
+        Frame { bytes, ..frame }
     }
 
     fn frame(&self, protocol: u8, mut transport: Vec<u8>, sum: usize) -> Frame {

@@ -18,6 +18,7 @@ use super::{
     DryRunArg, PinsArg, client,
     failure::{Failure, Kind},
     output::Output,
+    ssh,
 };
 use crate::{
     config::lists::file,
@@ -153,12 +154,13 @@ impl Whom {
 
 fn add(args: &AddArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     let mut all = Added { schema: 1, ..Added::default() };
-    let ttl_seconds = args.ttl.0.map(|ttl| ttl.as_secs());
+    let (ttl_seconds, ssh) = (args.ttl.0.map(|ttl| ttl.as_secs()), ssh::connection());
     let dry_run = args.dry.dry_run;
     let whom = args.whom.read(out)?;
     let progress = out.progress(whom.len());
     for entries in whom.chunks(CHUNK) {
-        let request = Add { entries: entries.to_vec(), ttl_seconds, reason: args.reason.clone(), dry_run };
+        let (reason, ssh) = (args.reason.clone(), ssh.clone());
+        let request = Add { entries: entries.to_vec(), ttl_seconds, reason, dry_run, ssh };
         let added: Added = client::send(socket, Method::POST, "/v1/bans", &request)?;
         all.made += added.made;
         all.replaced += added.replaced;

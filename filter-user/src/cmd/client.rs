@@ -11,8 +11,10 @@ use tokio::net::UnixStream;
 
 use super::failure::{Failure, Kind};
 
-const PATIENCE: Duration = Duration::from_secs(10);
-const LARGEST_ANSWER: usize = 16 << 20;
+/// Loading programs for many interfaces takes a while.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// A revision has as much text as its files.
+const LARGEST_ANSWER: usize = 64 << 20;
 
 /// Sends one request and waits for its answer.
 pub fn call<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> anyhow::Result<T> {
@@ -82,7 +84,9 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     let kind = match status {
         StatusCode::FORBIDDEN => Kind::Permission,
         StatusCode::CONFLICT => Kind::GuardRail,
+        StatusCode::GONE => Kind::RolledBack,
         StatusCode::UNPROCESSABLE_ENTITY => Kind::ConfigInvalid,
+        StatusCode::BAD_REQUEST => Kind::Usage,
         _ => Kind::Failed,
     };
     let message = text("message").unwrap_or_else(|| format!("the daemon answered {status}"));

@@ -21,6 +21,7 @@ honoured.
 | 4 | `permission` | the system refuses |
 | 5 | `config_invalid` | the configuration; nothing was changed |
 | 6 | `guard_rail` | refused because it would do harm |
+| 7 | `rolled_back` | done, and taken back: nobody confirmed it in time, or a probe failed |
 | 8 | `partial` | some of it was done, some refused |
 
 An error in JSON: `{\"schema\":1,\"error\":{\"code\":6,\"kind\":\"guard_rail\",\"message\":\"..\",\"hint\":\"..\"}}`; for code 5 with

@@ -26,6 +26,8 @@ pub enum Kind {
     ConfigInvalid,
     /// It would do harm.
     GuardRail,
+    /// It was done and taken back.
+    RolledBack,
     /// Some of it was done.
     Partial,
 }
@@ -41,6 +43,7 @@ impl Kind {
             Self::Permission => 4,
             Self::ConfigInvalid => 5,
             Self::GuardRail => 6,
+            Self::RolledBack => 7,
             Self::Partial => 8,
         }
     }
@@ -53,6 +56,7 @@ impl Kind {
             Self::Permission => "run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
             Self::ConfigInvalid => "floodwall config check --config FILE",
             Self::GuardRail => "floodwall doctor tells what is in the way",
+            Self::RolledBack => "floodwall status tells why",
             Self::Partial => "what is refused is told line by line",
         }
     }

@@ -1,10 +1,13 @@
 //! The verbs: one file each. They print and end; what they do is done elsewhere.
 
+pub mod apply;
 pub mod ban;
 pub mod bench;
+pub mod bypass;
 pub mod client;
 pub mod completion;
 pub mod config;
+pub mod confirm;
 pub mod cookie;
 pub mod detach;
 #[cfg(test)]
@@ -12,10 +15,15 @@ mod docs;
 pub mod doctor;
 pub mod explain;
 pub mod failure;
+pub mod history;
+pub mod init;
 pub mod man;
 pub mod output;
+pub mod panic;
 pub mod replay;
+pub mod rollback;
 pub mod run;
+pub mod ssh;
 pub mod status;
 pub mod support;
 
@@ -94,6 +102,10 @@ enum Command {
     /// Run the daemon in the foreground; the filter stays when it ends
     #[command(after_long_help = run::EXAMPLES)]
     Run(run::Args),
+    /// Write a first configuration for this host: its interface, its services, where you log in from
+    Init(init::Args),
+    /// Take everything off at once, whatever is running, configured or damaged
+    Panic(panic::Args),
     /// Remove the filter from all interfaces, with its tables
     #[command(after_long_help = detach::EXAMPLES)]
     Detach(detach::Args),
@@ -107,6 +119,18 @@ enum Command {
     Explain(explain::Args),
     /// Tell what would become of the packets of a capture, or which of them a candidate would treat otherwise
     Replay(replay::Args),
+    /// Take a configuration into force; with --confirm only if somebody confirms it in time
+    Apply(apply::Args),
+    /// Keep the configuration that was applied with --confirm
+    Confirm(confirm::Args),
+    /// Take an earlier configuration into force again
+    Rollback(rollback::Args),
+    /// List the configurations that were in force
+    History(history::Args),
+    /// Show what changed between two of them
+    Diff(history::DiffArgs),
+    /// Let every packet pass for a while
+    Bypass(bypass::Args),
     /// Sources that are dropped for a while
     #[command(subcommand)]
     Ban(ban::Command),
@@ -142,11 +166,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let out = Output::new(json, quiet, verbose, color);
     let result = match cli.command {
         Command::Run(args) => run::run(&args, out),
+        Command::Init(args) => init::run(&args, out),
+        Command::Panic(args) => panic::run(&args, out),
         Command::Detach(args) => detach::run(&args, out),
         Command::Status(args) => status::run(&args, &socket, out),
         Command::Doctor(args) => doctor::run(&args, out),
         Command::Explain(args) => explain::run(&args, &socket, out),
         Command::Replay(args) => replay::run(&args, out),
+        Command::Apply(args) => apply::run(&args, &socket, out),
+        Command::Confirm(args) => confirm::run(&args, &socket, out),
+        Command::Rollback(args) => rollback::run(&args, &socket, out),
+        Command::History(args) => history::run(&args, &socket, out),
+        Command::Diff(args) => history::diff(&args, &socket, out),
+        Command::Bypass(args) => bypass::run(&args, &socket, out),
         Command::Ban(command) => ban::run(&command, &socket, out),
         Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),

@@ -14,7 +14,7 @@ use toml::{
 pub use self::shape::{Absent, Knob, Shape};
 pub(super) use self::{
     compound::{table, tables},
-    leaf::{Leaf, integer, switch, text},
+    leaf::{Leaf, integer, switch, switch_on, text},
 };
 use super::diagnostic::{Diagnostic, Problems};
 

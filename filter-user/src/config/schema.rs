@@ -8,11 +8,11 @@ use toml::Spanned;
 
 use super::{
     profile::{self, Preset},
-    rule::{section, switch, table, tables},
+    rule::{section, switch, switch_on, table, tables},
     value::{
-        Between, ByteRate, PortRange, Protocol, Rate, TcpFlags, between, byte_rate, choice, duration,
+        Between, ByteRate, PortRange, Probe, Protocol, Rate, TcpFlags, between, byte_rate, choice, duration,
         interface_name, ip_protocol, listen, log_filter, name, number, path, port_range, power_of_two,
-        prefix, protocol, rate, tcp_flags,
+        prefix, probe, protocol, rate, tcp_flags,
     },
 };
 use crate::dataplane::plan::{Attach, Ingress};
@@ -21,6 +21,8 @@ use crate::dataplane::plan::{Attach, Ingress};
 pub const PINS: &str = "/sys/fs/bpf/floodwall";
 /// Where the lock file and the control socket live unless told otherwise.
 pub const RUNTIME: &str = "/run/floodwall";
+/// Where what outlives the daemon is kept unless told otherwise.
+pub const STATE: &str = "/var/lib/floodwall";
 /// Interfaces that can be counted apart.
 pub const INTERFACES: usize = MAX_INTERFACES as usize;
 
@@ -181,6 +183,8 @@ section! {
         daemon: Daemon = table::<Daemon>();
         /// Sources that nothing may lock out.
         management: Management = table::<Management>();
+        /// Applying a configuration from afar.
+        commit: Commit = table::<Commit>();
         /// Sources that always pass, and such that never do.
         lists: Lists = table::<Lists>();
         /// An interface to protect; at least one, at most 16.
@@ -227,6 +231,9 @@ section! {
         pins: Spanned<PathBuf> = path().or(PINS);
         /// Folder for the lock file and the control socket.
         runtime: Spanned<PathBuf> = path().or(RUNTIME);
+        /// Folder for what outlives the daemon and the next boot: revisions of the configuration, an apply that waits to be
+        /// confirmed, a bypass. Root's own, mode 0700.
+        state: Spanned<PathBuf> = path().or(STATE);
         /// Group whose members may connect to the control socket and look; a name or a number. Without it that is root's, and the
         /// daemon's own user's, alone.
         group: Option<Spanned<String>> = name().optional("none");
@@ -243,6 +250,23 @@ section! {
     Management {
         /// Sources whose packets always pass: put the addresses here that you log in from.
         allow: Vec<Spanned<IpNet>> = prefix().list();
+        /// `true`: this host's gateways and resolvers, its BGP peers and the SSH connection of whoever calls are found
+        /// automatically. `apply` refuses what would drop their packets, and `ban add` refuses to ban them. They pass the filter only
+        /// as far as it lets them: what anybody can forge is never allowed by itself; see [SECURITY](../SECURITY.md).
+        auto: bool = switch_on();
+        /// Local ports that this host is managed through, as `"tcp/22"`. None: tcp/22.
+        ports: Vec<Spanned<PortRange>> = port_range().list();
+    }
+}
+
+section! {
+    /// `[commit]`: how an `apply` that may have cut the operator off is taken back
+    Commit {
+        /// How long `floodwall apply --confirm` waits for `floodwall confirm` unless told otherwise; then it goes back.
+        confirm: Spanned<Duration> = duration(10..=86400).or("5m");
+        /// What has to work through the filter, as `"tcp://192.31.196.9:443"`: tried before an apply with `--confirm` and while it
+        /// waits. What worked before and fails twice after takes the apply back at once. At most 16.
+        probes: Vec<Spanned<Probe>> = probe().list();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod field;
 mod net;
+mod probe;
 mod protocol;
 mod rate;
 mod time;
@@ -14,11 +15,13 @@ use std::{
 pub use self::{
     field::{Between, TcpFlags},
     net::{PortRange, Protocol},
+    probe::Probe,
     rate::{ByteRate, Rate},
 };
 pub(super) use self::{
     field::{between, ip_protocol, tcp_flags},
     net::{listen, port_range, prefix},
+    probe::probe,
     protocol::protocol,
     rate::{byte_rate, rate},
     time::duration,

@@ -14,7 +14,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 pub use super::peer::{Peer, Right};
-use super::{bans, config, live::Live, secrets};
+use super::{bans, commit, config, live::Live, secrets};
 use crate::{
     cmd::failure::{Body, Failure, Kind},
     observe::status::Status,
@@ -62,7 +62,7 @@ const OWN: &[Route] = &[
 
 /// All requests.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    [OWN, config::ROUTES, bans::ROUTES].into_iter().flatten()
+    [OWN, config::ROUTES, commit::ROUTES, bans::ROUTES].into_iter().flatten()
 }
 
 impl Peer {
@@ -122,8 +122,9 @@ impl IntoResponse for Refused {
         let status = match body.kind {
             Kind::Permission => StatusCode::FORBIDDEN,
             Kind::GuardRail => StatusCode::CONFLICT,
-            Kind::Usage => StatusCode::BAD_REQUEST,
+            Kind::RolledBack => StatusCode::GONE,
             Kind::ConfigInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::Usage => StatusCode::BAD_REQUEST,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, [(CONTENT_TYPE, JSON)], body.to_json()).into_response()

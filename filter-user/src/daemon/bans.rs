@@ -36,6 +36,9 @@ pub struct Add {
     /// Only tell what would become of them.
     #[serde(default)]
     pub dry_run: bool,
+    /// The caller's `SSH_CONNECTION`.
+    #[serde(default)]
+    pub ssh: Option<String>,
 }
 
 /// What became of them.
@@ -150,7 +153,11 @@ async fn delete(
 
 /// What must not be banned: nobody locks out the operator, this host, or half of the Internet by a slip.
 #[derive(Debug)]
-pub struct Guard(Vec<Span<u128>>);
+pub struct Guard {
+    spans: Vec<Span<u128>>,
+    /// Others, with the words for why.
+    peers: Vec<(IpAddr, &'static str)>,
+}
 
 /// Shortest prefixes that may be banned.
 const SHORTEST: (u8, u8) = (8, 20);
@@ -164,7 +171,14 @@ impl Guard {
 
     fn of(management: &[IpNet], local: &[IpAddr]) -> Self {
         let local = local.iter().map(|address| ends(&IpNet::from(*address)));
-        Self(resolve(management.iter().map(ends).collect(), local.collect()))
+        let spans = resolve(management.iter().map(ends).collect(), local.collect());
+        Self { spans, peers: Vec::new() }
+    }
+
+    /// And these.
+    #[must_use]
+    pub fn also(self, peers: Vec<(IpAddr, &'static str)>) -> Self {
+        Self { peers, ..self }
     }
 
     /// Why a prefix must not be banned, and what to do instead.
@@ -182,8 +196,12 @@ impl Guard {
                 "write IPv4 addresses as such: 192.31.196.9",
             ));
         }
-        let from = self.0.partition_point(|span| span.last < first);
-        let touched = self.0.get(from).filter(|span| span.first <= last)?;
+        if let Some((address, why)) = self.peers.iter().find(|(address, _)| entry.contains(address)) {
+            let hint = "ban the prefixes around it, or set management.auto = false";
+            return Some((format!("{entry} holds {address}: {why}"), hint));
+        }
+        let from = self.spans.partition_point(|span| span.last < first);
+        let touched = self.spans.get(from).filter(|span| span.first <= last)?;
         Some(match touched.class {
             Class::Allow => {
                 let hint = "it passes all the same: take it out of management.allow first";
@@ -232,7 +250,14 @@ mod tests {
         for text in ["192.31.196.16/32", "192.31.197.3/32", "8.0.0.0/8", "2a00::/20", "2620:4f:8001:1::/64"] {
             assert_eq!(said(text), None);
         }
-        let none = Guard::of(&[], &[]);
+        let peers = vec![("192.31.198.7".parse().unwrap(), "it is this host's gateway")];
+        let none = Guard::of(&[], &[]).also(peers);
+        let refused = |text: &str| none.refusal(&text.parse().unwrap()).map(|(message, _)| message);
+        assert_eq!(
+            refused("192.31.198.0/24").unwrap(),
+            "192.31.198.0/24 holds 192.31.198.7: it is this host's gateway"
+        );
+        assert_eq!(refused("192.31.198.8/29"), None);
         assert!(none.refusal(&"9.9.9.9/32".parse().unwrap()).is_none());
     }
 }

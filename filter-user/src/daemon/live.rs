@@ -1,5 +1,7 @@
 //! What runs now, and how it changes: all at once or not at all.
 
+mod revisions;
+mod standing;
 mod state;
 
 use std::{
@@ -16,6 +18,7 @@ use super::{
     api::Rotate,
     bans::{Add, Added, Delete, Deleted},
     config::plan::Side,
+    ledger::{Begin, Ledger},
     secrets::Rotated,
     systemd,
 };
@@ -38,8 +41,8 @@ pub struct Live {
 
 impl Live {
     /// Looks at the host, plans and applies.
-    pub fn start(path: &Path, loaded: Loaded, replace: bool) -> Result<Self> {
-        let state = State::start(loaded, replace)?;
+    pub fn start(path: &Path, loaded: Loaded, ledger: Ledger, begin: Begin, replace: bool) -> Result<Self> {
+        let state = State::start(loaded, ledger, begin, replace)?;
         Ok(Self { path: path.to_owned(), started: Instant::now(), state: Mutex::new(state) })
     }
 
@@ -67,7 +70,7 @@ impl Live {
         systemd::reloading();
         let mut state = self.state();
         match state.reload(&self.path) {
-            Ok(()) => info!("reloaded {}", self.path.display()),
+            Ok(said) => info!("{said}"),
             Err(problem) => {
                 state.facts.reload_successful = false;
                 error!("not reloaded, everything stays as it was: {problem:#}");
@@ -171,7 +174,7 @@ impl Live {
     pub fn sample(&self) -> Option<(Sample, Facts)> {
         let state = self.state();
         match Sample::read(&state.dataplane) {
-            Ok(sample) => Some((sample, state.facts.clone())),
+            Ok(sample) => Some((sample, Facts { commit: state.standing(), ..state.facts.clone() })),
             Err(problem) => {
                 warn!("cannot read the maps: {problem:#}");
                 None
@@ -191,6 +194,7 @@ impl Live {
             config: config::source::shown(&self.path),
             reload_successful: state.facts.reload_successful,
             uptime_seconds: self.started.elapsed().as_secs(),
+            commit: state.standing(),
         };
         let sample = Sample::read(&state.dataplane)?;
         let rules = rule_lines(&sample, &state.facts.rules, state.facts.mode);

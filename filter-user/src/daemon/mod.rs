@@ -6,6 +6,8 @@
 //! - [`secrets`]: the cookie keys.
 //! - [`api`], [`peer`] and [`server`]: the control socket, who may ask it for what, and `/metrics`.
 //! - [`bans`]: bans on request, and what is never banned.
+//! - [`ledger`]: revisions of the configuration, kept in `daemon.state`; [`deadline`]: time limits that outlive a boot.
+//! - [`commit`]: apply, confirm, roll back, bypass on request; [`probes`]: what has to work meanwhile.
 //! - [`kernel_log`]: what the kernel programs have to say.
 //! - [`lock`], [`signals`], [`log`], [`systemd`]: a process among others.
 //!
@@ -14,13 +16,17 @@
 
 pub mod api;
 pub mod bans;
+pub mod commit;
 pub mod config;
+pub mod deadline;
 pub mod kernel_log;
+pub mod ledger;
 pub mod links;
 pub mod live;
 pub mod lock;
 pub mod log;
 pub mod peer;
+pub mod probes;
 pub mod secrets;
 pub mod server;
 pub mod signals;
@@ -36,14 +42,32 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::{live::Live, lock::Lock, peer::Access, signals::Hangups};
-use crate::{config::Loaded, observe::metrics};
+use self::{deadline::Moment, ledger::Ledger, live::Live, lock::Lock, peer::Access, signals::Hangups};
+use crate::{
+    cmd::failure::{Failure, Kind},
+    config::Loaded,
+    observe::metrics,
+};
 
 /// Name of the control socket in the runtime folder.
 pub const SOCKET: &str = "floodwall.sock";
 
+/// Name of the file in the runtime folder that keeps the filter off: `floodwall panic` makes it.
+pub const PANIC: &str = "panic";
+
+/// Refuses while `floodwall panic` is in force.
+pub(crate) fn refuse_in_panic(runtime: &Path) -> anyhow::Result<()> {
+    if runtime.join(PANIC).symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let message = format!("floodwall panic has taken the filter off ({})", runtime.join(PANIC).display());
+    Err(Failure::new(Kind::GuardRail, message, "floodwall panic --end lets it be attached again").into())
+}
+
 /// How often the host's addresses and sysctls are looked at without word of a change.
 const REFRESH: Duration = Duration::from_secs(2);
+/// How often deadlines are looked at.
+const DEADLINES: Duration = Duration::from_secs(1);
 /// How often ports that stepped down get another try.
 const RETRY: Duration = Duration::from_mins(1);
 
@@ -58,17 +82,23 @@ pub async fn run(
     secrets::forbid_core_dumps().unwrap_or_else(|error| warn!("core dumps stay possible: {error:#}"));
     let folder = loaded.settings.daemon.runtime.as_ref().clone();
     let _lock = Lock::take(&folder)?;
+    refuse_in_panic(&folder)?;
+    let mut ledger = Ledger::open(loaded.settings.daemon.state.as_ref());
+    let pins = loaded.settings.daemon.pins.as_ref();
+    let fresh = pins.symlink_metadata().is_err();
+    let (loaded, begin) = ledger.begin(loaded, fresh, &Moment::now());
     // Bound before anything is attached: an address in use is an error while nothing has happened yet.
     let socket = folder.join(SOCKET);
     let access = Access::new(&loaded.settings.daemon)?;
     lock::share(&folder, access.socket_group())?;
     let control = server::bind_unix(&socket, access.socket_group())?;
     let scrape = bind_metrics(&loaded).await?;
-    let live = Arc::new(Live::start(path, loaded, replace)?);
+    let live = Arc::new(Live::start(path, loaded, ledger, begin, replace)?);
 
     let children = stop.child_token();
     tokio::spawn(server::serve_unix(control, api::router(live.clone()), access, children.clone()));
     serve_metrics(&live, scrape, &children)?;
+    tokio::spawn(probes::watch(live.clone(), children.clone()));
     systemd::ready(&live.summary());
     info!("ready: {}", live.summary());
     turn(&live, &stop, hangups).await;
@@ -110,12 +140,14 @@ async fn turn(live: &Live, stop: &CancellationToken, mut hangups: Hangups) {
     let mut refresh = every(REFRESH);
     let mut retry = every(RETRY);
     let changed = links::watch();
+    let mut deadlines = every(DEADLINES);
     let mut watchdog = every(systemd::watchdog_period());
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             () = sleep(live.until_rotation()) => live.rotate_if_due(),
+            _ = deadlines.tick() => live.follow_deadlines(),
             () = hangups.next() => live.reload(),
             () = changed.notified() => live.follow(),
             _ = refresh.tick() => live.refresh(),

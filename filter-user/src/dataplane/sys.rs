@@ -60,24 +60,10 @@ fn info(link: &OwnedFd) -> io::Result<LinkInfo> {
 
 /// Detaches the link that attaches an XDP program to an interface, whosever it is; `false` if there is none.
 pub(super) fn detach_xdp_link_of(ifindex: u32, program: u32) -> io::Result<bool> {
-    let mut last = 0;
-    loop {
-        let mut attr = IdAttr { id: last, next: 0, flags: 0 };
-        match bpf(BPF_LINK_GET_NEXT_ID, &mut attr) {
-            Ok(_) => last = attr.next,
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        // Links come and go while we look.
-        let Ok(fd) = bpf(BPF_LINK_GET_FD_BY_ID, &mut IdAttr { id: last, next: 0, flags: 0 }) else {
-            continue;
-        };
-        // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
-        let link = unsafe { OwnedFd::from_raw_fd(fd) };
-        let found = info(&link)?;
-        if found.kind == XDP_LINK && found.ifindex == ifindex && found.program == program {
-            return bpf(BPF_LINK_DETACH, &mut link.as_raw_fd().cast_unsigned()).map(|_| true);
-        }
+    let is_it = |info: &LinkInfo| info.kind == XDP_LINK && info.ifindex == ifindex && info.program == program;
+    match links()?.iter().find(|(_, info)| is_it(info)) {
+        Some((link, _)) => detach_now(link).map(|()| true),
+        None => Ok(false),
     }
 }
 
@@ -92,10 +78,40 @@ pub(super) fn program_of(fdinfo: &str) -> Option<u32> {
     fdinfo.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
 }
 
+/// Every attachment on this host that is a link, with its descriptor.
+pub(super) fn links() -> io::Result<Vec<(OwnedFd, LinkInfo)>> {
+    let (mut links, mut id) = (Vec::new(), 0);
+    while links.len() < MOST_LINKS {
+        let mut next = IdAttr { id, next: 0, flags: 0 };
+        match bpf(BPF_LINK_GET_NEXT_ID, &mut next) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => break,
+            result => result?,
+        };
+        id = next.next;
+        // It may have gone between the two calls.
+        let Ok(link) = bpf(BPF_LINK_GET_FD_BY_ID, &mut IdAttr { id, next: 0, flags: 0 }) else {
+            continue;
+        };
+        // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+        let link = unsafe { OwnedFd::from_raw_fd(link) };
+        if let Ok(info) = info(&link) {
+            links.push((link, info));
+        }
+    }
+    Ok(links)
+}
+
+/// Ends an attachment, whoever made it.
+pub(super) fn detach_now(link: &OwnedFd) -> io::Result<()> {
+    bpf(BPF_LINK_DETACH, &mut link.as_raw_fd().cast_unsigned()).map(drop)
+}
+
+/// More links than any host has: a loop that ends.
+const MOST_LINKS: usize = 1 << 16;
+
 /// Detaches the link pinned at `path` now; removing the pin alone does so some time later.
 pub(super) fn detach_link(path: &Path) -> io::Result<()> {
-    let link = open(path)?;
-    bpf(BPF_LINK_DETACH, &mut link.as_raw_fd().cast_unsigned()).map(drop)
+    detach_now(&open(path)?)
 }
 
 /// Reads the next entries of a hash map into both slices, which are as long as each other (Linux 5.6).

@@ -28,7 +28,7 @@ use super::{
     Sample,
     sample::{Interface, Keys},
 };
-use crate::{config::Mode, dataplane::plan::Prefixes};
+use crate::{config::Mode, daemon::commit::Standing, dataplane::plan::Prefixes};
 
 /// What the maps don't know.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct Facts {
     pub reload_successful: bool,
     /// When one last did.
     pub reload_success: SystemTime,
+    /// Which configuration is in force.
+    pub commit: Standing,
 }
 
 /// The verdict label: in observe mode everything passes, and what enforcing would have done is told apart.
@@ -220,7 +222,18 @@ fn rest(sample: &Sample, facts: &Facts, values: &mut Values) {
     values.set(&table::RELOAD_SUCCESSFUL, &[], f64::from(u8::from(facts.reload_successful)));
     let since_epoch = facts.reload_success.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     values.set(&table::RELOAD_SUCCESS_TIME, &[], since_epoch.as_secs_f64());
+    commit(&facts.commit, values);
     values.set(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+}
+
+fn commit(commit: &Standing, values: &mut Values) {
+    let yes = |is: bool| f64::from(u8::from(is));
+    values.set(&table::CONFIG_REVISION, &[], float(commit.revision));
+    values.set(&table::CONFIG_PENDING, &[], yes(commit.confirm_seconds.is_some()));
+    values.set(&table::CONFIG_DIFFERS, &[], yes(commit.differs_from_file));
+    values.set(&table::BYPASS, &[], yes(commit.bypass_seconds.is_some()));
+    values.set(&table::STATE_WRITABLE, &[], yes(commit.state_problem.is_none()));
+    values.add(&table::STATE_QUARANTINED, &[], commit.quarantined);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exposition values are floats; 2^53 is out of reach")]

@@ -15,6 +15,7 @@ use super::{
     Sample,
     metrics::{RuleLine, verdict},
 };
+use crate::daemon::commit::Standing;
 
 /// What `floodwall status --json` prints and `GET /v1/status` answers.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -58,6 +59,9 @@ pub struct Daemon {
     pub reload_successful: bool,
     /// Seconds since it started.
     pub uptime_seconds: u64,
+    /// Which configuration is in force.
+    #[serde(default)]
+    pub commit: Standing,
 }
 
 /// One interface.
@@ -151,6 +155,7 @@ impl Status {
                     "daemon    pid {}, {}, {}, up {} s{failed}",
                     d.pid, d.mode, d.config, d.uptime_seconds
                 )
+                .and_then(|()| write!(text, "{}", d.commit.text()))
             }
             None => {
                 writeln!(text, "daemon    no answer on its socket (--socket); the filter goes on by itself")

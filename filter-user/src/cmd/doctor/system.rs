@@ -8,14 +8,21 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::Check;
 use crate::{
-    config::{Settings, host::Sysctls, rule::Section as _, schema::Limits},
+    config::{
+        Settings,
+        host::Sysctls,
+        rule::Section as _,
+        schema::{Limits, STATE},
+    },
     dataplane::{self, NotLoaded},
+    store::Folder,
     sys,
 };
 
 pub(super) fn checks(pins: &Path, settings: Option<&Settings>) -> Vec<Check> {
     let pins = settings.map_or(pins, |settings| settings.daemon.pins.as_ref());
     let mut checks = vec![bpffs(pins), pinned(pins)];
+    checks.push(state(settings));
     checks.extend(memory(settings));
     checks.push(clock(settings));
     checks
@@ -43,6 +50,32 @@ fn pinned(pins: &Path) -> Check {
         }
         Err(error) => {
             Check::fail("pins", format!("{error:#}"), "put that right; only root may reach the pins")
+        }
+    }
+}
+
+/// What outlives the daemon: revisions, and an apply that waits.
+fn state(settings: Option<&Settings>) -> Check {
+    let path = settings.map_or(Path::new(STATE), |settings| settings.daemon.state.as_ref());
+    let shown = path.display();
+    if path.symlink_metadata().is_err() {
+        return Check::ok("state", format!("{shown}: not there yet"));
+    }
+    let aside = Folder::existing(path).and_then(|folder| folder.aside());
+    match aside {
+        Ok(aside) if aside.is_empty() => Check::ok("state", format!("{shown}: whole")),
+        Ok(aside) => {
+            let why =
+                format!("{shown}: {} damaged file(s) were put aside: {}", aside.len(), aside.join(", "));
+            Check::warn(
+                "state",
+                why,
+                "look at the disk; floodwall history tells what is left; then remove them",
+            )
+        }
+        Err(error) => {
+            let why = format!("{error:#}: no apply --confirm, no history over restarts");
+            Check::warn("state", why, "put that right, or name another folder in daemon.state")
         }
     }
 }

@@ -136,12 +136,19 @@ impl<T, const INTEGER: bool> Rule for Leaf<T, INTEGER> {
     }
 }
 
-/// A boolean, false when the key is absent.
-pub(in crate::config) struct Switch;
+/// A boolean.
+pub(in crate::config) struct Switch {
+    default: bool,
+}
 
-/// A rule for booleans.
+/// A rule for booleans, false when the key is absent.
 pub(in crate::config) fn switch() -> Switch {
-    Switch
+    Switch { default: false }
+}
+
+/// A rule for booleans, true when the key is absent.
+pub(in crate::config) fn switch_on() -> Switch {
+    Switch { default: true }
 }
 
 impl Rule for Switch {
@@ -156,11 +163,12 @@ impl Rule for Switch {
     }
 
     fn absent(&self, _: &str, _: Range<usize>, _: &mut Problems) -> Option<bool> {
-        Some(false)
+        Some(self.default)
     }
 
     fn knob(&self) -> Knob {
-        let (accepts, absent) = ("`true`, `false`".to_owned(), Absent::Value("false"));
+        let absent = Absent::Value(if self.default { "true" } else { "false" });
+        let accepts = "`true`, `false`".to_owned();
         Knob { name: "", help: String::new(), accepts, shape: Shape::Switch, absent }
     }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Complaint, Leaf, digits, text};
 
 /// Transport protocol of a service's port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// TCP.
     Tcp,

@@ -131,6 +131,7 @@ pub fn needs_restart(old: &Settings, new: &Settings) -> impl Iterator<Item = &'s
     let name = |name: &Option<toml::Spanned<String>>| name.as_ref().map(|name| name.as_ref().clone());
     let fixed = [
         ("daemon.pins", old.daemon.pins.as_ref() != new.daemon.pins.as_ref()),
+        ("daemon.state", old.daemon.state.as_ref() != new.daemon.state.as_ref()),
         ("daemon.runtime", old.daemon.runtime.as_ref() != new.daemon.runtime.as_ref()),
         ("daemon.group", name(&old.daemon.group) != name(&new.daemon.group)),
         ("daemon.admin_group", name(&old.daemon.admin_group) != name(&new.daemon.admin_group)),
@@ -158,7 +159,8 @@ mod tests {
     }
 
     fn host() -> Host {
-        let link = Link { index: 2, mtu: 1500, addresses: vec!["192.31.196.1/24".parse().unwrap()] };
+        let addresses = vec!["192.31.196.1/24".parse().unwrap()];
+        let link = Link { index: 2, mtu: 1500, addresses, ..Link::default() };
         Host { links: BTreeMap::from([("e0".to_owned(), link)]), ..Host::default() }
     }
 

@@ -1,8 +1,7 @@
 //! The state itself: each change is whole or none.
 
 use std::{
-    collections::BTreeSet,
-    path::Path,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime},
 };
 
@@ -11,21 +10,34 @@ use filter_common::config::{MAX_SERVICES, Service, flags, service, syn_mode};
 use ipnet::IpNet;
 use tracing::{info, warn};
 
+use super::revisions;
 use crate::{
-    config::{self, Host, Loaded, Report, Settings},
+    config::{self, Host, Loaded, Mode, Report, Settings, value::Probe},
     daemon::{
         bans::{Add, Added, Guard, Refusal},
+        commit::Standing,
         config::plan::needs_restart,
         kernel_log::KernelLog,
+        ledger::{Begin, Ledger},
+        refuse_in_panic,
         secrets::{self, Secrets},
     },
     dataplane::{self, Dataplane, Plan},
+    guard::Found,
     observe::{
         metrics::{Facts, RuleFacts},
         status::why,
     },
     sys,
 };
+
+/// A configuration that fits this host, before anything is touched.
+pub(super) struct Staged {
+    pub(super) loaded: Loaded,
+    host: Host,
+    pub(super) plan: Plan,
+    pub(super) report: Report,
+}
 
 pub(super) struct State {
     pub(super) settings: Settings,
@@ -41,6 +53,10 @@ pub(super) struct State {
     stepped_down: BTreeSet<u16>,
     /// The last complaint of [`Live::refresh`], told once.
     pub(super) complaint: Option<String>,
+    /// Which configuration this is.
+    pub(super) ledger: Ledger,
+    /// How often in a row each probe has failed.
+    pub(super) failures: BTreeMap<Probe, u32>,
 }
 
 impl std::fmt::Debug for State {
@@ -51,9 +67,10 @@ impl std::fmt::Debug for State {
 
 impl State {
     /// Looks at the host, plans and applies.
-    pub(super) fn start(loaded: Loaded, replace: bool) -> Result<Self> {
+    pub(super) fn start(loaded: Loaded, mut ledger: Ledger, begin: Begin, replace: bool) -> Result<Self> {
         let host = Host::read()?;
-        let (mut plan, report) = config::fit(&loaded, &host)?;
+        let bypassed = revisions::is_bypassed(&ledger);
+        let (mut plan, report) = config::fit(&in_force(&loaded, bypassed), &host)?;
         tell(&report);
         plan.replace = replace;
         let dataplane = dataplane::apply(&plan)?;
@@ -62,8 +79,9 @@ impl State {
         tell_attached(&dataplane)?;
         dataplane.sweep_all_bans().context("bans")?;
         sys::trim_memory();
+        revisions::note_start(&mut ledger, begin, &loaded);
         Ok(Self {
-            facts: facts(&loaded.settings, &plan),
+            facts: facts(&in_force(&loaded, bypassed).settings, &plan),
             settings: loaded.settings,
             report: loaded.report,
             host,
@@ -73,14 +91,23 @@ impl State {
             secrets,
             stepped_down: BTreeSet::new(),
             complaint: None,
+            ledger,
+            failures: BTreeMap::new(),
         })
     }
 
-    pub(super) fn reload(&mut self, path: &Path) -> Result<()> {
-        let loaded = config::load(path)?;
+    /// What a configuration comes to on this host as it is now; nothing is changed.
+    pub(super) fn stage(&self, loaded: Loaded) -> Result<Staged> {
+        refuse_in_panic(self.settings.daemon.runtime.as_ref())?;
         refuse_what_needs_a_restart(&self.settings, &loaded.settings)?;
         let host = self.host.refreshed()?;
-        let (plan, report) = config::fit(&loaded, &host)?;
+        let (plan, report) = config::fit(&in_force(&loaded, revisions::is_bypassed(&self.ledger)), &host)?;
+        Ok(Staged { loaded, host, plan, report })
+    }
+
+    /// Makes it so: all of it or, with an error, nothing.
+    pub(super) fn adopt(&mut self, staged: Staged) -> Result<()> {
+        let Staged { loaded, host, plan, report } = staged;
         tell(&report);
         // The part that can be taken back goes first.
         self.secrets.reconfigure(secret_settings(&loaded.settings)).context("cookie keys")?;
@@ -92,7 +119,8 @@ impl State {
             self.secrets.arm().context("cookie keys")?;
         }
         self.replace(applied)?;
-        let before = std::mem::replace(&mut self.facts, facts(&loaded.settings, &plan)).services;
+        let effective = in_force(&loaded, revisions::is_bypassed(&self.ledger));
+        let before = std::mem::replace(&mut self.facts, facts(&effective.settings, &plan)).services;
         if self.facts.services != before {
             self.dataplane.disarm().context("services have other numbers now")?;
         }
@@ -103,14 +131,13 @@ impl State {
     }
 
     pub(super) fn follow_host(&mut self) -> Result<()> {
+        refuse_in_panic(self.settings.daemon.runtime.as_ref())?;
         let host = self.host.refreshed()?;
         if host == self.host {
             return self.still_attached();
         }
-        // Its lists are those of the last reload: their files may have changed meanwhile.
-        let lists = Some(self.plan.lists.clone());
-        let loaded = Loaded { settings: self.settings.clone(), report: self.report.clone(), lists };
         tell_renamed(&self.host, &host, &self.plan);
+        let loaded = in_force(&self.loaded(), revisions::is_bypassed(&self.ledger));
         let (plan, report) = config::fit(&loaded, &host)?;
         if needs_new_programs(&self.plan, &self.host, &plan, &host) {
             info!("an interface or a sysctl has changed: loading new programs");
@@ -130,6 +157,12 @@ impl State {
         Ok(())
     }
 
+    /// The configuration in force. Its lists are those of the last reload: their files may have changed meanwhile.
+    pub(super) fn loaded(&self) -> Loaded {
+        let lists = Some(self.plan.lists.clone());
+        Loaded { settings: self.settings.clone(), report: self.report.clone(), lists }
+    }
+
     /// Somebody may have called `detach`, or `ip link set .. xdp off`.
     fn still_attached(&self) -> Result<()> {
         let attached = self.dataplane.interfaces()?;
@@ -146,7 +179,10 @@ impl State {
 
     /// Bans what neither the guard rails nor a full table refuse.
     pub(super) fn ban(&self, add: &Add) -> Result<Added> {
-        let (guard, mut added) = (Guard::new(&self.plan), Added { schema: 1, ..Added::default() });
+        let near = self.settings.management.auto.then(|| Found::near(add.ssh.as_deref()));
+        let peers = near.map_or_else(Vec::new, |found| found.not_to_ban());
+        let (guard, mut added) =
+            (Guard::new(&self.plan).also(peers), Added { schema: 1, ..Added::default() });
         let mut fine = Vec::with_capacity(add.entries.len());
         for entry in add.entries.iter().map(IpNet::trunc) {
             match guard.refusal(&entry) {
@@ -228,8 +264,19 @@ fn full(entry: IpNet) -> Refusal {
     Refusal { entry, full: true, message, hint }
 }
 
+/// The configuration as it is carried out: while the filter is bypassed, as in observe mode.
+fn in_force(loaded: &Loaded, bypassed: bool) -> Loaded {
+    let mut loaded = loaded.clone();
+    if bypassed {
+        let mode = &mut loaded.settings.daemon.mode;
+        *mode = toml::Spanned::new(mode.span(), Mode::Observe);
+    }
+    loaded
+}
+
 fn facts(settings: &Settings, plan: &Plan) -> Facts {
     Facts {
+        commit: Standing::default(),
         lists: plan.lists.prefixes,
         mode: *settings.daemon.mode.as_ref(),
         services: settings.service.iter().map(|service| service.name.as_ref().clone()).collect(),

@@ -98,6 +98,18 @@ metrics! {
         "Whether the last attempt to load the configuration succeeded.";
     RELOAD_SUCCESS_TIME Gauge "config_last_reload_success_timestamp_seconds" []
         "When the configuration was last loaded, seconds since 1970.";
+    CONFIG_REVISION Gauge "config_revision" []
+        "Number of the configuration's revision in force.";
+    CONFIG_PENDING Gauge "config_pending_confirm" []
+        "1 while an apply waits to be confirmed.";
+    CONFIG_DIFFERS Gauge "config_differs_from_file" []
+        "1 while what is in force is not what the daemon's file says: after a rollback, or an apply of another file.";
+    BYPASS Gauge "bypass" []
+        "1 while floodwall bypass lets everything pass.";
+    STATE_WRITABLE Gauge "state_writable" []
+        "0 while nothing can be kept in daemon.state.";
+    STATE_QUARANTINED Counter "state_quarantined_total" []
+        "Damaged state files that were put aside since the daemon started.";
     BUILD_INFO Gauge "build_info" ["version"]
         "1; the version is the label.";
 }

@@ -57,6 +57,7 @@ fn facts() -> Facts {
         ],
         reload_successful: true,
         reload_success: SystemTime::UNIX_EPOCH,
+        commit: Standing { revision: 7, confirm_seconds: Some(9), quarantined: 2, ..Standing::default() },
     }
 }
 
@@ -109,6 +110,11 @@ fn values_land_in_their_series() {
         "floodwall_mode{mode=\"enforce\"} 1",
         "floodwall_mode{mode=\"observe\"} 0",
         "floodwall_interface_attached{interface=\"eth0\",mode=\"native\"} 1",
+        "floodwall_config_revision 7",
+        "floodwall_config_pending_confirm 1",
+        "floodwall_bypass 0",
+        "floodwall_state_writable 1",
+        "floodwall_state_quarantined_total 2",
         "floodwall_map_max_entries{map=\"sources\"} 1024",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");

@@ -1,0 +1,167 @@
+//! `floodwall apply`
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+use hyper::Method;
+
+use super::{
+    client,
+    failure::{Failure, Kind},
+    output::Output,
+    ssh,
+};
+use crate::{
+    config,
+    daemon::commit::{Applied, Apply, Standing},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  floodwall apply --dry-run             what would happen
+  floodwall apply --confirm 5m          and then, from a NEW login: floodwall confirm
+  floodwall apply --config /root/try.toml --confirm
+
+Code 6: a guard rail refuses, 7 (with --wait): it was taken back.";
+
+/// `floodwall apply`
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The configuration [default: the one that the daemon was started with]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Go back unless floodwall confirm comes in time, even if the daemon or the host restarts; without TIME
+    /// commit.confirm (5m)
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "usual", value_parser = patience)]
+    confirm: Option<Patience>,
+    /// With --confirm: stay until it is confirmed or taken back
+    #[arg(long, requires = "confirm")]
+    wait: bool,
+    /// Check everything, ask the guard rails, change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Apply it although it would cut somebody off
+    #[arg(long)]
+    force: bool,
+    /// Why, for floodwall history
+    #[arg(short = 'm', long, value_name = "TEXT", default_value = "")]
+    comment: String,
+}
+
+/// How long an apply waits.
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    /// As configured.
+    Usual,
+    For(Duration),
+}
+
+fn patience(text: &str) -> Result<Patience, String> {
+    if text == "usual" { Ok(Patience::Usual) } else { time(text).map(Patience::For) }
+}
+
+/// A time as 90s, 5m, 1h.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || "write 90s, 5m or 1h".to_owned();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = match &text[digits..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    let seconds = text[..digits].parse::<u64>().ok().and_then(|value| value.checked_mul(unit));
+    seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// Does it.
+pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    let config = args.config.as_ref().map(std::path::absolute).transpose()?;
+    // Read here, too: what is wrong is shown with its place.
+    if let Some(path) = &config {
+        config::load(path)?;
+    }
+    let confirm_seconds = match args.confirm {
+        Some(Patience::For(time)) => Some(time.as_secs()),
+        _ => None,
+    };
+    let request = Apply {
+        config,
+        confirm: args.confirm.is_some(),
+        confirm_seconds,
+        dry_run: args.dry_run,
+        force: args.force,
+        comment: args.comment.clone(),
+        ssh: ssh::connection(),
+    };
+    let applied: Applied = client::send(socket, Method::POST, "/v1/apply", &request)?;
+    out.print(&applied, text)?;
+    match applied.confirm_seconds {
+        Some(_) if args.wait && !args.dry_run => wait(&applied, socket, out),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// What became of it.
+pub(super) fn text(applied: &Applied) -> String {
+    let mut text = String::new();
+    for line in &applied.warnings {
+        let _ = writeln!(text, "warning: {line}");
+    }
+    for line in &applied.guard {
+        let _ = writeln!(text, "guard: {line}");
+    }
+    let number = applied.revision;
+    let _ = match (applied.changed, applied.dry_run) {
+        (false, _) => writeln!(text, "revision {number} says the same: its lists are read again"),
+        (true, true) => writeln!(text, "dry run: it would be revision {number}"),
+        (true, false) => writeln!(text, "revision {number} is in force"),
+    };
+    if let Some(seconds) = applied.confirm_seconds {
+        let _ =
+            writeln!(text, "it goes back unless it is confirmed within {seconds} s, best from a new login:");
+        let _ = writeln!(text, "  floodwall confirm");
+    }
+    if applied.differs_from_file {
+        let _ =
+            writeln!(text, "the daemon's own file says something else, and is passed over until it changes");
+    }
+    text
+}
+
+fn wait(applied: &Applied, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    loop {
+        thread::sleep(Duration::from_millis(500));
+        let now: Standing = client::call(socket, Method::GET, "/v1/commit")?;
+        let taken_back = now.reverted.as_ref().filter(|reverted| reverted.revision == applied.revision);
+        if let Some(reverted) = taken_back {
+            let message = format!("revision {} was taken back: {}", reverted.revision, reverted.why);
+            return Err(Failure::new(Kind::RolledBack, message, "floodwall history").into());
+        }
+        if now.confirm_seconds.is_none() {
+            let kept = now.confirmed == applied.revision;
+            out.note(if kept { "confirmed" } else { "something else was applied meanwhile" });
+            return Ok(ExitCode::from(if kept { 0 } else { Kind::RolledBack.code() }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(time("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(time("90s"), Ok(Duration::from_secs(90)));
+        for text in ["", "5", "0s", "m", "5 m", "-5m", "99999999999999999999h", "5mm"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+}

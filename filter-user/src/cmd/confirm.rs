@@ -1,0 +1,43 @@
+//! `floodwall confirm`
+
+use std::{path::Path, process::ExitCode};
+
+use hyper::Method;
+
+use super::{client, output::Output};
+use crate::daemon::commit::Standing;
+
+const EXAMPLES: &str = "\
+Example, from a login that was made after the apply:
+  floodwall confirm
+
+Code 7: too late, it was taken back; 1: nothing waits.";
+
+/// `floodwall confirm`
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Only tell what waits
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Keeps what waits.
+pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    if args.dry_run {
+        let now: Standing = client::call(socket, Method::GET, "/v1/commit")?;
+        out.print(&now, |now| match now.confirm_seconds {
+            Some(seconds) => format!("revision {} waits for another {seconds} s", now.revision),
+            None => "nothing waits to be confirmed".to_owned(),
+        })?;
+        return Ok(ExitCode::from(u8::from(now.confirm_seconds.is_none())));
+    }
+    let now: Standing = client::call(socket, Method::POST, "/v1/confirm")?;
+    out.print(&now, |now| match &now.state_problem {
+        None => format!("revision {} stays", now.revision),
+        Some(problem) => {
+            format!("revision {} stays, but after a boot only if this is put right: {problem}", now.revision)
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,75 @@
+//! `floodwall panic`
+
+use std::{fmt::Write as _, fs, path::PathBuf, process::ExitCode};
+
+use serde::Serialize;
+
+use super::{
+    PinsArg,
+    failure::{Failure, Kind},
+    output::Output,
+};
+use crate::{config::schema::RUNTIME, daemon::PANIC, dataplane};
+
+const EXAMPLES: &str = "\
+Examples:
+  floodwall panic          no daemon, no configuration and no state is needed; twice does no harm
+  floodwall panic --end    lets the daemon attach the filter again, at its next start or reload
+
+A note in the runtime folder, which is gone after a boot, keeps a running daemon and its restarts from
+attaching the filter again.";
+
+/// `floodwall panic`
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    pins: PinsArg,
+    /// The daemon's runtime folder (daemon.runtime)
+    #[arg(long, value_name = "DIR", default_value = RUNTIME)]
+    runtime: PathBuf,
+    /// Let the daemon attach the filter again
+    #[arg(long)]
+    end: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    /// What was done, a line each.
+    done: Vec<String>,
+    /// What could not be done.
+    failed: Vec<String>,
+}
+
+/// Takes everything off. Code 0 when nothing of ours is attached any more.
+pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
+    let note = args.runtime.join(PANIC);
+    if args.end {
+        let removed = fs::remove_file(&note).is_ok();
+        out.note(if removed { "the daemon may attach the filter again" } else { "there was no panic" });
+        return Ok(ExitCode::from(u8::from(!removed)));
+    }
+    // First of all: nobody attaches again what is detached below.
+    let noted = fs::create_dir_all(&args.runtime).and_then(|()| fs::write(&note, ""));
+    let mut undone = dataplane::panic(&args.pins.pins);
+    if let Err(error) = noted {
+        undone.failed.push(format!("{}: {error}: a daemon may attach it again", note.display()));
+    }
+    let report = Report { schema: 1, done: undone.done, failed: undone.failed };
+    out.print(&report, |report| {
+        let mut text = String::new();
+        for line in &report.done {
+            let _ = writeln!(text, "{line}");
+        }
+        if report.done.is_empty() {
+            text.push_str("nothing of floodwall's was attached\n");
+        }
+        text
+    })?;
+    if report.failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let hint = "as root: ip link set dev IFACE xdp off; tc qdisc del dev IFACE clsact";
+    Err(Failure::new(Kind::Partial, report.failed.join("\n  "), hint).into())
+}
