@@ -44,7 +44,7 @@ impl Access {
         })
     }
 
-    /// The group of the socket and its folder: who is in neither never gets as far as [`Access::right`].
+    /// The group of the socket and its folder: who is in neither can't even connect.
     #[must_use]
     pub fn socket_group(&self) -> Option<Gid> {
         self.look.or(self.change)
