@@ -48,7 +48,7 @@ impl Scene {
         let order = Order {
             pps: 20_000,
             nice: 10,
-            at_most: Duration::from_secs(900),
+            at_most: Duration::from_mins(15),
             frames: u64::MAX,
             ..Order::syns(Source::AnyV4, Cores::pick()?.attacker)
         };

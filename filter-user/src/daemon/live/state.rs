@@ -22,7 +22,7 @@ use crate::{
         refuse_in_panic,
         secrets::{self, Secrets},
     },
-    dataplane::{self, Dataplane, Plan},
+    dataplane::{self, Dataplane, InterfacePlan, Plan},
     guard::Found,
     observe::{
         metrics::{Facts, RuleFacts},
@@ -136,9 +136,16 @@ impl State {
         if host == self.host {
             return self.still_attached();
         }
-        tell_renamed(&self.host, &host, &self.plan);
+        let renamed = renamed(&self.host, &host, &self.plan);
         let loaded = in_force(&self.loaded(), revisions::is_bypassed(&self.ledger));
-        let (plan, report) = config::fit(&loaded, &host)?;
+        let (plan, report) = match (config::fit(&loaded, &host), renamed) {
+            // Told once, as every complaint.
+            (Err(_), Some(renamed)) => anyhow::bail!(renamed),
+            (fits, renamed) => {
+                renamed.inspect(|renamed| warn!("{renamed}"));
+                fits?
+            }
+        };
         if needs_new_programs(&self.plan, &self.host, &plan, &host) {
             info!("an interface or a sysctl has changed: loading new programs");
             tell(&report);
@@ -288,15 +295,14 @@ fn facts(settings: &Settings, plan: &Plan) -> Facts {
 }
 
 /// A device keeps its filter whatever it is called; only the configuration does not know it any more.
-fn tell_renamed(old: &Host, new: &Host, plan: &Plan) {
-    for name in plan.interfaces.iter().map(|interface| &interface.name) {
-        let Some(index) = old.links.get(name).map(|link| link.index) else { continue };
-        if let Some((now, _)) = new.links.iter().find(|(now, link)| link.index == index && *now != name) {
-            warn!(
-                "{name} is called {now} now; the filter stays on it: set interface.name = {now:?} and reload"
-            );
-        }
-    }
+fn renamed(old: &Host, new: &Host, plan: &Plan) -> Option<String> {
+    plan.interfaces.iter().find_map(|InterfacePlan { name, .. }| {
+        let index = old.links.get(name)?.index;
+        let (now, _) = new.links.iter().find(|(now, link)| link.index == index && *now != name)?;
+        Some(format!(
+            "{name} is called {now} now; the filter stays on it: set interface.name = {now:?} and reload"
+        ))
+    })
 }
 
 fn tell_attached(dataplane: &Dataplane) -> Result<()> {
