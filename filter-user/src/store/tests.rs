@@ -132,13 +132,16 @@ fn a_damaged_file_is_put_aside_and_a_bounded_number_is_kept() {
     assert!(aside.contains(&last), "the latest is kept: {aside:?}");
 }
 
+/// What a complaint says, and how to deserve it.
+type Odd<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn odd_things_are_put_aside_too() {
     let (parent, mut folder) = folder();
     let target = parent.path().join("target");
     fs::write(&target, frame::encode("thing", &serde_json::to_vec(&thing(1)).unwrap())).unwrap();
     let path = folder.path().join("thing");
-    let make: [(&str, &dyn Fn(&Path)); 5] = [
+    let make: [Odd<'_>; 5] = [
         ("symbolic link", &|path| symlink(&target, path).unwrap()),
         ("regular file", &|path| fs::create_dir(path).unwrap()),
         ("larger than", &|path| fs::write(path, vec![7; LARGEST as usize + frame::HEAD + 1]).unwrap()),
