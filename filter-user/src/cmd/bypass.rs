@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use hyper::Method;
 
-use super::{apply::time, client, output::Output};
+use super::{DryRunArg, apply::time, client, output::Output};
 use crate::daemon::commit::{Bypass, Standing};
 
 const EXAMPLES: &str = "\
@@ -17,21 +17,31 @@ The timer is the daemon's, and goes on across its restarts. If there is no daemo
 /// `floodwall bypass`
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[group(required = true, multiple = false)]
 pub struct Args {
     /// Let every packet pass for so long, at most 24h
-    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    #[arg(long = "for", value_name = "TIME", value_parser = time, required_unless_present = "off")]
     length: Option<Duration>,
     /// Filter again
-    #[arg(long)]
+    #[arg(long, conflicts_with = "length")]
     off: bool,
+    #[command(flatten)]
+    dry: DryRunArg,
 }
 
 /// Does it.
 pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     let seconds = args.length.filter(|_| !args.off).map_or(0, |length| length.as_secs());
-    let now: Standing = client::send(socket, Method::POST, "/v1/bypass", &Bypass { seconds })?;
-    out.print(&now, |now| match now.bypass_seconds {
+    if args.dry.dry_run {
+        let mut now: Standing = client::call(socket, Method::GET, "/v1/commit")?;
+        now.bypass_seconds = args.length.map(|length| length.as_secs());
+        out.note("dry run, nothing is done; it would say:");
+        return tell(&now, out);
+    }
+    tell(&client::send(socket, Method::POST, "/v1/bypass", &Bypass { seconds })?, out)
+}
+
+fn tell(now: &Standing, out: Output) -> anyhow::Result<ExitCode> {
+    out.print(now, |now| match now.bypass_seconds {
         Some(seconds) => format!("every packet passes for {seconds} s; floodwall bypass --off ends it"),
         None => "the filter is on, as its configuration says".to_owned(),
     })?;

@@ -8,8 +8,9 @@ use super::{client, output::Output};
 use crate::daemon::commit::Standing;
 
 const EXAMPLES: &str = "\
-Example, from a login that was made after the apply:
-  floodwall confirm
+Examples:
+  floodwall confirm       from a login that was made after the apply
+  floodwall confirm -n    what waits, and how long
 
 Code 7: too late, it was taken back; 1: nothing waits.";
 

@@ -23,7 +23,7 @@ use crate::daemon::{
 
 /// `floodwall history`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  floodwall history\n\n* is in force, ? waits to be confirmed.")]
+#[command(after_help = "Examples:\n  floodwall history\n\n* is in force, ? waits to be confirmed.")]
 pub struct Args {}
 
 /// `floodwall diff`

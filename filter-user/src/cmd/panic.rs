@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::PathBuf, process::ExitCode};
 use serde::Serialize;
 
 use super::{
-    PinsArg,
+    DryRunArg, PinsArg,
     failure::{Failure, Kind},
     output::Output,
 };
@@ -14,6 +14,7 @@ use crate::{config::schema::RUNTIME, daemon::PANIC, dataplane};
 const EXAMPLES: &str = "\
 Examples:
   floodwall panic          no daemon, no configuration and no state is needed; twice does no harm
+  floodwall panic -n       what it would take off
   floodwall panic --end    lets the daemon attach the filter again, at its next start or reload
 
 A note in the runtime folder, which is gone after a boot, keeps a running daemon and its restarts from
@@ -29,8 +30,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = RUNTIME)]
     runtime: PathBuf,
     /// Let the daemon attach the filter again
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     end: bool,
+    #[command(flatten)]
+    dry: DryRunArg,
 }
 
 #[derive(Serialize)]
@@ -51,8 +54,10 @@ pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(u8::from(!removed)));
     }
     // First of all: nobody attaches again what is detached below.
-    let noted = fs::create_dir_all(&args.runtime).and_then(|()| fs::write(&note, ""));
-    let mut undone = dataplane::panic(&args.pins.pins);
+    let dry = args.dry.dry_run;
+    let leave = || fs::create_dir_all(&args.runtime).and_then(|()| fs::write(&note, ""));
+    let noted = if dry { Ok(()) } else { leave() };
+    let mut undone = dataplane::panic(&args.pins.pins, dry);
     if let Err(error) = noted {
         undone.failed.push(format!("{}: {error}: a daemon may attach it again", note.display()));
     }

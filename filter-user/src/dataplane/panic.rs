@@ -22,8 +22,9 @@ pub struct Undone {
 }
 
 impl Undone {
-    fn note(&mut self, what: String, result: Result<()>) {
-        match result {
+    /// Does it and notes what became of it; with `dry` notes it only.
+    fn note(&mut self, what: String, dry: bool, act: impl FnOnce() -> Result<()>) {
+        match if dry { Ok(()) } else { act() } {
             Ok(()) => self.done.push(what),
             Err(error) => self.failed.push(format!("{what}: {error:#}")),
         }
@@ -31,9 +32,9 @@ impl Undone {
 }
 
 /// Takes our programs off every interface of this network namespace, looking at what is attached and not at what is said to be;
-/// then removes what is pinned below `root`.
+/// then removes what is pinned below `root`. With `dry` it only tells what there is to do.
 #[must_use]
-pub fn panic(root: &Path) -> Undone {
+pub fn panic(root: &Path, dry: bool) -> Undone {
     let mut undone = Undone::default();
     let links = sys::links().unwrap_or_else(|error| {
         undone.failed.push(format!("cannot list the attachments: {error}"));
@@ -41,9 +42,9 @@ pub fn panic(root: &Path) -> Undone {
     });
     let ours = programs();
     for (ifindex, interface) in interfaces() {
-        take_off(ifindex, &interface, &ours, &links, &mut undone);
+        take_off((ifindex, &interface), &ours, &links, dry, &mut undone);
     }
-    match detach(root, false) {
+    match detach(root, dry) {
         Ok(done) => undone.done.extend(done),
         Err(error) => undone.failed.push(format!("{}: {error:#}", root.display())),
     }
@@ -63,10 +64,10 @@ fn programs() -> BTreeSet<u32> {
 }
 
 fn take_off(
-    ifindex: u32,
-    interface: &str,
+    (ifindex, interface): (u32, &str),
     ours: &BTreeSet<u32>,
     links: &[(OwnedFd, LinkInfo)],
+    dry: bool,
     undone: &mut Undone,
 ) {
     // Another network namespace may have an interface of that index: what runs here is asked for by name.
@@ -78,14 +79,18 @@ fn take_off(
     }
     for (link, info) in links {
         if info.ifindex == ifindex && here.contains(&info.program) && ours.contains(&info.program) {
-            let result = sys::detach_now(link).context("BPF_LINK_DETACH");
-            undone.note(format!("detached program {} from {interface}", info.program), result);
+            let what = format!("{} program {} from {interface}", verb("detach", dry), info.program);
+            undone.note(what, dry, || sys::detach_now(link).context("BPF_LINK_DETACH"));
         }
     }
     for side in Side::ALL {
         for filter in side.filters(ifindex).unwrap_or_default() {
-            let result = tc::remove_filter(ifindex, side, filter);
-            undone.note(format!("deleted a clsact filter of {interface}"), result);
+            let what = format!("{} a clsact filter of {interface}", verb("remove", dry));
+            undone.note(what, dry, || tc::remove_filter(ifindex, side, filter));
         }
     }
+}
+
+fn verb(verb: &str, dry: bool) -> String {
+    if dry { format!("would {verb}") } else { format!("{}ed", verb.trim_end_matches('e')) }
 }

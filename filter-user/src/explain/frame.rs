@@ -262,7 +262,7 @@ pub fn to_hex(frame: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow::Continue;
+    use std::ops::ControlFlow::{Break, Continue};
 
     use filter_common::{
         packet::{self, Packet, parse},
@@ -286,7 +286,7 @@ mod tests {
     fn parsed(description: &Description) -> Packet {
         match parse(&Bytes::from(description.frame().unwrap())) {
             Continue(packet) => packet,
-            refused => panic!("{refused:?}"),
+            Break(reason) => panic!("{reason:?}"),
         }
     }
 
