@@ -255,6 +255,22 @@ fn a_boot_takes_it_back() -> Result<()> {
     Ok(())
 }
 
+/// A list's file is not part of the configuration's text: it waits as well, and what comes back are the lists of before.
+#[test]
+fn a_list_is_taken_back_too() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("block.txt");
+    fs::write(&file, "9.9.9.9\n")?;
+    let scene = Scene::new(&Config::default().also(&format!("[lists]\nblock_files = [{file:?}]\n")))?;
+    fs::write(&file, "192.31.196.0/28\n")?;
+    scene.refused("apply", &["your SSH connection", "block_list"])?;
+    scene.expect(0, "apply --confirm 6s --force")?;
+    ensure!(scene.standing()?["confirm_seconds"].as_u64().is_some(), "it waits");
+    wait_for("the session is cut off", SOON, || Ok(!scene.session.lives()?))?;
+    wait_for("it is taken back", Duration::from_secs(30), || Ok(!scene.standing()?["reverted"].is_null()))?;
+    scene.session.must_live(SOON)
+}
+
 /// A probe that worked before fails: nobody has to wait for an hour.
 #[test]
 fn a_failed_probe_takes_it_back() -> Result<()> {
@@ -287,8 +303,21 @@ fn a_bypass_ends_by_itself() -> Result<()> {
     wait_for("it filters again", Duration::from_secs(20), || Ok(!observes(&scene)?))?;
     scene.expect(0, "bypass --for 1h")?;
     ensure!(observes(&scene)?, "again");
+    // It ends: what is tried out is what comes behind it, and that everybody gets through now confirms nothing.
+    scene.stand.floodwall.configure(&nothing())?;
+    scene.refused("apply", &["your SSH connection", "rule_drop"])?;
+    scene.stand.floodwall.configure(&Config::default().also("[limits]\nbans = 2048\n"))?;
+    scene.expect(0, "apply --confirm 1m")?;
+    ensure!(scene.expect(6, "confirm")?.contains("proves nothing"), "confirmed under a bypass");
     scene.expect(0, "bypass --off")?;
     ensure!(!observes(&scene)?, "off");
+    scene.expect(0, "confirm")?;
+    // So short that it is over before its programs run.
+    scene.expect(0, "bypass --for 1s")?;
+    wait_for("it filters again", Duration::from_secs(20), || {
+        let said = scene.expect(0, "explain --src 198.51.100.7 --dport 80 --pins {pins}")?;
+        Ok(!observes(&scene)? && said.starts_with("DROP"))
+    })?;
     scene.expect(2, "bypass")?;
     scene.lives()
 }

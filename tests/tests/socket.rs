@@ -87,7 +87,8 @@ fn another_user_is_refused_on_every_verb() -> Result<()> {
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666))?;
     let mut asked = 0;
     for route in routes() {
-        let text = request(route.method.as_str(), route.path);
+        let path = route.path.replace("{number}", "1");
+        let text = request(route.method.as_str(), &path);
         let code = |groups: &[u32]| -> Result<u32> {
             let answer = ask(socket.clone(), STRANGER, groups, &text)?.context("connected")?;
             let said = answer.contains("\"kind\":\"permission\"");
@@ -95,17 +96,22 @@ fn another_user_is_refused_on_every_verb() -> Result<()> {
             Ok(status(&answer))
         };
         let looks = route.right == Right::Look;
-        let wanted = if looks { 200 } else { 403 };
-        for (groups, wanted) in [
-            (&[STRANGER][..], 403),
-            (&[STRANGER, 0, 1, 100], 403),
-            (&[LOOKERS], wanted),
-            (&[STRANGER, LOOKERS], wanted),
-            (&[STRANGER, ADMINS], 200),
+        for (groups, may) in [
+            (&[STRANGER][..], false),
+            (&[STRANGER, 0, 1, 100], false),
+            (&[LOOKERS], looks),
+            (&[STRANGER, LOOKERS], looks),
+            (&[STRANGER, ADMINS], true),
         ] {
             let code = code(groups)?;
-            // A second rotation within a period is refused by a guard rail, not for want of a right.
-            let fine = code == wanted || wanted == 200 && code == 409;
+            // What changes something has a body of its own, and this one is often none: 409 and 422 come behind the right.
+            let fine = if !may {
+                code == 403
+            } else if looks {
+                code == 200
+            } else {
+                code != 403 && code != 404
+            };
             ensure!(fine, "{} {} by {groups:?}: {code}", route.method, route.path);
             asked += 1;
         }

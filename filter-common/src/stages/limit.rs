@@ -30,7 +30,7 @@ pub(super) enum Kind {
 }
 
 /// One look-up for each packet: a SYN is charged to the SYN limit if there is one, anything else to the
-/// packet limit.
+/// packet limit. SYNs that are answered are charged to nobody ([`spares`]).
 ///
 /// TCP segments other than SYNs are charged by [`super::segment`], where looked up once their connection is known:
 /// forged ones can't use up the share of the address that they bear.

@@ -145,6 +145,18 @@ fn syns_that_a_ladder_answers_use_up_nobodys_share() {
 }
 
 #[test]
+fn auto_charges_syns_until_it_answers_them() {
+    let mut world = world();
+    let (per_source, on) = (Limit::per_second(1, 3), Limit::per_second(1000, 1000));
+    let auto = Service { syn_mode: syn_mode::AUTO, per_source, on, off: on, hold: 1 << 40, ..Service::NONE };
+    world.config.services[1] = auto;
+    let syn = || fate_of(&world, Tcp::syn(CLIENT, SERVER).bytes());
+    assert_eq!(passed((0..100).map(|_| syn()), Reason::SourceRate), 3);
+    world.arms[1].syn.hold(world.now(), 1 << 40);
+    assert!((0..100).all(|_| syn() == Reason::CookieSent), "armed");
+}
+
+#[test]
 fn known_flows_survive_a_flood_of_new_ones() {
     let world = host(Service { flows: Limit::per_second(100, 100), ..Service::NONE });
     for port in 1000..1010 {

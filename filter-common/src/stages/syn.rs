@@ -47,7 +47,7 @@ pub(super) fn check<F: Frame, S: State>(
     let rung = match rung(packet, found, mode, arm, state) {
         Continue(rung) => rung,
         Break(reason) => {
-            if reason.action() == Action::Pass && reason != Reason::Proven {
+            if reason.action() == Action::Pass {
                 limit::make_up(packet, found, state)?;
             }
             return Break(if steps_down(reason) {

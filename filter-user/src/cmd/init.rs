@@ -53,7 +53,7 @@ const KNOWN: [(&str, &[(Protocol, u16)]); 4] = [
 ];
 /// Others that are written down, each with its limits: more are nobody's services.
 const MOST: usize = 40;
-/// Clients of DHCP and NTP listen, too, and are no services.
+/// Clients of DHCP and mDNS listen, too, and are no services.
 const NO_SERVICE: [(Protocol, u16); 3] = [(Protocol::Udp, 68), (Protocol::Udp, 546), (Protocol::Udp, 5353)];
 
 /// `floodwall init`

@@ -39,6 +39,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Report {
     schema: u32,
+    dry_run: bool,
     /// What was done, a line each.
     done: Vec<String>,
     /// What could not be done.
@@ -49,7 +50,11 @@ struct Report {
 pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
     let note = args.runtime.join(PANIC);
     if args.end {
-        let removed = fs::remove_file(&note).is_ok();
+        let removed = match fs::remove_file(&note) {
+            Ok(()) => true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            Err(error) => return Err(anyhow::Error::new(error).context(note.display().to_string())),
+        };
         out.note(if removed { "the daemon may attach the filter again" } else { "there was no panic" });
         return Ok(ExitCode::from(u8::from(!removed)));
     }
@@ -61,7 +66,7 @@ pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
     if let Err(error) = noted {
         undone.failed.push(format!("{}: {error}: a daemon may attach it again", note.display()));
     }
-    let report = Report { schema: 1, done: undone.done, failed: undone.failed };
+    let report = Report { schema: 1, dry_run: dry, done: undone.done, failed: undone.failed };
     out.print(&report, |report| {
         let mut text = String::new();
         for line in &report.done {

@@ -32,7 +32,10 @@ pub struct Args {
 /// Runs the daemon until a signal ends it.
 pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
     let path = args.config.config.as_path();
-    let loaded = config::load(path)?;
+    let loaded = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(error) => daemon::ledger::while_one_waits(&error).ok_or(error)?,
+    };
     daemon::log::init(loaded.settings.daemon.log.as_ref(), out.verbose, out.quiet, out.color_errors);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -251,7 +251,7 @@ section! {
         /// Sources whose packets always pass: put the addresses here that you log in from.
         allow: Vec<Spanned<IpNet>> = prefix().list();
         /// `true`: this host's gateways and resolvers, its BGP peers and the SSH connection of whoever calls are found
-        /// automatically. `apply` refuses what would drop their packets, and `ban add` refuses to ban them. They pass the filter only
+        /// automatically. `apply` refuses what would drop their packets, and `ban add` refuses to ban them (but for BGP peers). They pass the filter only
         /// as far as it lets them: what anybody can forge is never allowed by itself; see [SECURITY](../SECURITY.md).
         auto: bool = switch_on();
         /// Local ports that this host is managed through, as `"tcp/22"`. None: tcp/22.

@@ -208,7 +208,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::POST,
         path: "/v1/apply",
         right: Right::Change,
-        help: "Takes a file into force; with `confirm` until somebody confirms it",
+        help: "Takes a file into force: `{config, confirm, confirm_seconds, dry_run, force, comment, ssh}`, all optional",
         handler: || post(apply),
     },
     Route {
@@ -222,14 +222,14 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::POST,
         path: "/v1/rollback",
         right: Right::Change,
-        help: "Takes an earlier revision into force again",
+        help: "Takes an earlier `{revision}` into force again; `dry_run, force, comment, ssh` as above",
         handler: || post(rollback),
     },
     Route {
         method: Method::POST,
         path: "/v1/bypass",
         right: Right::Change,
-        help: "Lets everything pass for so many seconds; 0 ends it",
+        help: "Lets everything pass for so many `{seconds}`; 0 ends it",
         handler: || post(bypass),
     },
 ];

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{error, info};
 
 pub use self::{
-    begin::Begin,
+    begin::{Begin, while_one_waits},
     record::{How, Revision, Text, loaded, sum, texts},
 };
 use super::deadline::{Deadline, Moment};
@@ -219,6 +219,13 @@ impl Ledger {
         self.thin_out();
         let written = self.write();
         self.note(written);
+    }
+
+    /// Writes what could not be written before.
+    pub fn retry(&mut self) {
+        if self.folder.is_some() && self.problem.is_some() {
+            self.change(|_| {});
+        }
     }
 
     /// The same, or nothing: for what must not be forgotten.

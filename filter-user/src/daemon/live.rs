@@ -95,6 +95,7 @@ impl Live {
         self.follow();
         let mut state = self.state();
         state.tell_step_downs();
+        state.ledger.retry();
         if let Err(problem) = state.dataplane.sweep_bans() {
             warn!("cannot sweep bans that have ended: {problem:#}");
         }
@@ -166,7 +167,7 @@ impl Live {
     pub fn side(&self) -> Side {
         let state = self.state();
         let sources = state.report.sources.clone();
-        Side { sources, settings: state.settings.clone(), plan: state.plan.clone() }
+        Side { sources, settings: state.settings.clone(), plan: state.plan_as_written() }
     }
 
     /// For a scrape.

@@ -14,6 +14,8 @@ pub fn init(filter: &str, verbose: u8, quiet: bool, color: bool) {
     };
     let filter = EnvFilter::builder().parse_lossy(filter);
     let log = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(color).with_target(false);
+    // A terminal that hung up must not end the daemon: what tells of the failure would panic.
+    let log = log.log_internal_errors(false);
     // journald stamps lines itself. A second start in one process keeps the first log.
     let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
         log.without_time().try_init()

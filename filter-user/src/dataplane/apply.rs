@@ -1,6 +1,6 @@
 //! Makes a [`Plan`] so: everything is loaded first, then attached and swapped.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
     Ebpf,
     maps::{Array, LpmTrie, Map, MapData},
@@ -114,6 +114,11 @@ pub fn apply(plan: &Plan) -> Result<Dataplane> {
     let schema = Schema::of(object::filter()?)?.with(&plan.tables, &plan.words)?;
     let pins = Pins::at(&plan.pins, &schema.layout())?;
     let _lock = pins.create()?;
+    // Behind the lock, which `panic` takes after it has made the note: it may have come while programs were tried out.
+    if plan.forbidden_by.symlink_metadata().is_ok() {
+        pins.abandon();
+        bail!("floodwall panic has taken the filter off: floodwall panic --end lets it be attached again");
+    }
     let notes = apply_locked(plan, &pins, &schema).inspect_err(|_| pins.abandon())?;
     for note in &notes {
         info!("{note}");

@@ -45,7 +45,8 @@ pub fn panic(root: &Path, dry: bool) -> Undone {
         take_off((ifindex, &interface), &ours, &links, dry, &mut undone);
     }
     match detach(root, dry) {
-        Ok(done) => undone.done.extend(done),
+        // In a dry run attachments are told already.
+        Ok(done) => undone.done.extend(done.into_iter().filter(|what| !dry || what.contains("remove"))),
         Err(error) => undone.failed.push(format!("{}: {error:#}", root.display())),
     }
     undone

@@ -155,6 +155,8 @@ impl Words {
 pub struct Plan {
     /// Folder under bpffs, e.g. `/sys/fs/bpf/floodwall`; a versioned folder is made inside it.
     pub pins: PathBuf,
+    /// While there is a file of that path nothing is attached: `floodwall panic` has made it.
+    pub forbidden_by: PathBuf,
     /// Interfaces, at most [`filter_common::abi::MAX_INTERFACES`].
     pub interfaces: Vec<InterfacePlan>,
     /// Names of configured interfaces that are not there: a device that was attached under one of them keeps its filter.

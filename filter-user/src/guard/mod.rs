@@ -20,16 +20,21 @@ pub use self::{
 };
 use crate::{
     cmd::failure::{Failure, Kind},
-    config::Settings,
+    config::{Host, Settings},
     dataplane::Plan,
 };
 
 /// Refuses a plan that would drop what has to pass, unless it is forced; returns what there is to say about it.
-pub fn try_out(plan: &Plan, settings: &Settings, ssh: Option<&str>, force: bool) -> Result<Vec<String>> {
+pub fn try_out(
+    (plan, host): (&Plan, &Host),
+    settings: &Settings,
+    ssh: Option<&str>,
+    force: bool,
+) -> Result<Vec<String>> {
     if !settings.management.auto {
         return Ok(vec!["management.auto is false: nobody's packets were tried out".to_owned()]);
     }
-    let found = Found::look(&settings.management, ssh);
+    let found = Found::look(&settings.management, ssh).on(host);
     let findings = rehearse::findings(plan, settings, &found);
     let refused: Vec<_> = findings.iter().filter(|finding| finding.weight == Weight::Refused).collect();
     if let Some(first) = refused.first().filter(|_| !force) {

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use crate::config::{schema::Management, value::Protocol};
+use crate::config::{Host, schema::Management, value::Protocol};
 
 /// Bytes that are read of a table in `/proc`: a busy server has megabytes of connections.
 const LARGEST: u64 = 64 << 20;
@@ -91,6 +91,16 @@ impl Found {
         }
     }
 
+    /// The same with the devices that interfaces with a default route come to: a bond's, or that below a VLAN device.
+    #[must_use]
+    pub fn on(self, host: &Host) -> Self {
+        let carriers = |name: &String| {
+            let carriers: Vec<_> = host.carriers(name).into_iter().map(str::to_owned).collect();
+            if carriers.is_empty() { vec![name.clone()] } else { carriers }
+        };
+        Self { uplinks: self.uplinks.iter().flat_map(carriers).collect(), ..self }
+    }
+
     /// Addresses that must not be banned, with the words for why. Those of connections that anybody may open are not
     /// among them.
     #[must_use]
@@ -99,9 +109,7 @@ impl Found {
             self.caller.iter().map(|caller| (caller.peer.ip(), "you are connected from there (SSH)"));
         let gateways = self.gateways.iter().map(|address| (*address, "it is this host's gateway"));
         let resolvers = self.resolvers.iter().map(|address| (*address, "it is this host's resolver"));
-        let outgoing = self.bgp.iter().filter(|connection| connection.peer.port() == BGP);
-        let bgp = outgoing.map(|connection| (connection.peer.ip(), "it is a BGP peer"));
-        caller.chain(gateways).chain(resolvers).chain(bgp).collect()
+        caller.chain(gateways).chain(resolvers).collect()
     }
 }
 
@@ -224,6 +232,7 @@ fn read(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::host::Link, dataplane::Stack};
 
     #[test]
     #[cfg(target_endian = "little")]
@@ -283,18 +292,37 @@ mod tests {
     }
 
     #[test]
+    fn a_bonds_route_leads_through_its_devices() {
+        let link = |stack, below: &[&str]| Link {
+            stack,
+            below: below.iter().map(|name| (*name).to_owned()).collect(),
+            ..Link::default()
+        };
+        let links = [
+            ("eth0", link(Stack::Plain, &[])),
+            ("eth1", link(Stack::Plain, &[])),
+            ("bond0", link(Stack::Bond, &["eth0", "eth1"])),
+        ];
+        let links = links.map(|(name, link)| (name.to_owned(), link)).into();
+        let host = Host { links, ..Host::default() };
+        let found = |name: &str| Found { uplinks: [name.to_owned()].into(), ..Found::default() }.on(&host);
+        assert_eq!(found("bond0").uplinks, ["eth0".to_owned(), "eth1".to_owned()].into());
+        assert_eq!(found("eth0").uplinks, ["eth0".to_owned()].into());
+        assert_eq!(found("gone").uplinks, ["gone".to_owned()].into());
+    }
+
+    #[test]
     fn whoever_opens_a_connection_is_not_protected() {
         let connection = Connection::of_ssh("192.31.196.9 50000 192.31.196.2 22").unwrap();
         let bgp_in = Connection::of_ssh("192.31.196.8 50000 192.31.196.2 179").unwrap();
-        let bgp_out = Connection::of_ssh("192.31.196.7 179 192.31.196.2 50000").unwrap();
         let found = Found {
             management: [connection].into(),
-            bgp: [bgp_in, bgp_out].into(),
+            bgp: [bgp_in].into(),
             caller: Connection::of_ssh("192.31.196.1 50000 192.31.196.2 22"),
             ..Found::default()
         };
         let addresses: Vec<_> =
             found.not_to_ban().into_iter().map(|(address, _)| address.to_string()).collect();
-        assert_eq!(addresses, ["192.31.196.1", "192.31.196.7"]);
+        assert_eq!(addresses, ["192.31.196.1"]);
     }
 }

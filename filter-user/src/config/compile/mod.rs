@@ -48,6 +48,7 @@ pub fn plan(settings: &Settings, host: &Host, lists: Arc<Lists>, problems: &mut 
     }
     Some(Plan {
         pins: settings.daemon.pins.as_ref().clone(),
+        forbidden_by: settings.daemon.runtime.as_ref().join(crate::daemon::PANIC),
         interfaces,
         absent,
         replace: false,

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -24,6 +24,11 @@ pub(super) fn read(folder: &Path, warnings: &mut Vec<Diagnostic>) -> Vec<Found> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => return vec![unreadable(folder, &error)],
     };
+    if !paths.is_empty()
+        && let Err(error) = fs::metadata(folder).and_then(|folder| ours(&folder))
+    {
+        return vec![unreadable(folder, &error)];
+    }
     if paths.len() > MOST {
         let message = format!("more than {MOST} files in {}", shown(folder));
         return vec![Found::unfit(shown(folder), message, "put what belongs together into one file")];
@@ -50,12 +55,23 @@ pub(super) fn read(folder: &Path, warnings: &mut Vec<Diagnostic>) -> Vec<Found> 
 }
 
 fn file(path: &Path) -> io::Result<Option<Found>> {
-    open(path)?.map(|file| text_of(file, shown(path))).transpose()
+    let Some(file) = open(path)? else { return Ok(None) };
+    ours(&file.metadata()?)?;
+    text_of(file, shown(path)).map(Some)
+}
+
+/// Whoever can write here decides what is dropped: a `conf.d` beside a file in /tmp may be anybody's.
+fn ours(found: &fs::Metadata) -> io::Result<()> {
+    let own = [0, nix::unistd::geteuid().as_raw()].contains(&found.uid());
+    if own && found.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, "another user could have written it"))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Found {
     let message = format!("cannot read {}: {error}", shown(path));
-    Found::unfit(shown(path), message, "give floodwall the right to read it, or remove it")
+    Found::unfit(shown(path), message, "make it root's, readable and writable by nobody else, or remove it")
 }
 
 /// At most one more than are read.

@@ -1,12 +1,17 @@
 //! What a daemon starts with.
 
+use std::path::Path;
+
 use tracing::{error, warn};
 
 use super::{
     Ledger, Pending, Reverted,
     record::{How, sum, texts},
 };
-use crate::{config::Loaded, daemon::deadline::Moment};
+use crate::{
+    config::{self, Loaded, schema::STATE},
+    daemon::deadline::Moment,
+};
 
 /// Where the configuration of a start came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +20,18 @@ pub enum Begin {
     File,
     /// A revision that goes before the file.
     Revision(u64),
+}
+
+/// What to start with though the file is not valid: an apply waits, and has to be taken back in time. `None` if nothing waits
+/// in the usual state folder; another one is named in the file.
+#[must_use]
+pub fn while_one_waits(error: &config::Error) -> Option<Loaded> {
+    let ledger = Ledger::open(Path::new(STATE));
+    ledger.commit().pending.as_ref()?;
+    let confirmed = ledger.get(ledger.commit().confirmed?)?;
+    let loaded = super::loaded(&confirmed.sources).ok()?;
+    eprintln!("{error}\nstarting with revision {} all the same: one waits to be confirmed", confirmed.number);
+    Some(loaded)
 }
 
 impl Ledger {
@@ -76,6 +93,9 @@ impl Ledger {
 
     /// Notes that one was taken back, and what is in force now.
     pub fn reverted(&mut self, now: u64, reverted: Reverted, file: &str) {
+        // A file that is not valid at this moment is most likely the one that is taken back, half saved.
+        let taken_back = self.get(reverted.revision).map(|revision| revision.sha256.clone());
+        let file = if file.is_empty() { taken_back.as_deref().unwrap_or_default() } else { file };
         let differs = self.get(now).is_some_and(|revision| revision.sha256 != file);
         self.change(|commit| {
             (commit.active, commit.confirmed, commit.pending) = (Some(now), Some(now), None);

@@ -14,7 +14,7 @@ use crate::{
     cmd::failure::{Failure, Kind},
     config::{self, Loaded, value::Probe},
     daemon::{
-        commit::{Applied, Apply, Line, Rollback, Standing},
+        commit::{Applied, Apply, Line, Rollback, Standing, guard_rail},
         deadline::{Deadline, Moment},
         ledger::{self, Begin, Commit, How, Ledger, Reverted, Revision, sum, texts},
     },
@@ -89,7 +89,7 @@ impl Live {
         state.refuse_while_waiting()?;
         let wait = wait(request, &loaded)?;
         let staged = state.stage(loaded)?;
-        let guard = tried_out(&staged, request.ssh.as_deref(), request.force)?;
+        let guard = tried_out(&staged, is_bypassed(&state.ledger), request.ssh.as_deref(), request.force)?;
         let mut applied = state.preview(&staged, guard, &file_sum(&self.path));
         applied.confirm_seconds = wait.map(|wait| wait.as_secs()).filter(|_| applied.changed);
         if request.dry_run {
@@ -118,8 +118,13 @@ impl Live {
                 None => nothing_waits(),
             });
         };
+        if is_bypassed(&state.ledger) {
+            let message = "everything passes (floodwall bypass), so that you are here proves nothing";
+            return Err(guard_rail(message, "floodwall bypass --off, then confirm from a new login"));
+        }
         let file = file_sum(&self.path);
         state.ledger.settle(pending.revision, &file);
+        state.lists_before = None;
         info!("revision {} confirmed", pending.revision);
         Ok(state.standing())
     }
@@ -128,11 +133,18 @@ impl Live {
     pub fn rollback(&self, request: &Rollback, uid: u32) -> Result<Applied> {
         let mut state = self.state();
         let target = state.target(request.revision)?;
-        let loaded = ledger::loaded(&target.sources)?;
+        let Commit { pending, confirmed, .. } = state.ledger.commit();
+        let waits = pending.as_ref().map(|pending| pending.revision);
+        let back = waits.is_some() && *confirmed == Some(target.number);
+        if waits == Some(target.number) && !back {
+            let message = format!("revision {} is the one that waits", target.number);
+            return Err(guard_rail(message, "floodwall confirm keeps it, floodwall rollback takes it back"));
+        }
+        let loaded = if back { state.before(&target)? } else { ledger::loaded(&target.sources)? };
         let staged = state.stage(loaded)?;
         // What takes an apply back that waits is never refused.
-        let force = request.force || state.ledger.commit().pending.is_some();
-        let guard = tried_out(&staged, request.ssh.as_deref(), force)?;
+        let force = request.force || back;
+        let guard = tried_out(&staged, is_bypassed(&state.ledger), request.ssh.as_deref(), force)?;
         let applied = state.preview(&staged, guard, &file_sum(&self.path));
         if request.dry_run {
             return Ok(applied);
@@ -140,6 +152,7 @@ impl Live {
         let how = How::Rollback { of: target.number };
         let draft = state.ledger.draft(how, Some(uid), &request.comment, target.sources);
         state.settle(draft, staged, &self.path)?;
+        state.lists_before = None;
         if applied.differs_from_file {
             let file = config::source::shown(&self.path);
             warn!(
@@ -182,6 +195,7 @@ impl Live {
         if bypass.is_some_and(|deadline| deadline.left(&now).is_none()) {
             match state.follow_mode() {
                 Ok(()) => {
+                    state.commit_complaint = None;
                     state.ledger.change(|commit| commit.bypass = None);
                     info!("the bypass is over");
                 }
@@ -242,6 +256,10 @@ fn nothing_waits() -> anyhow::Error {
 }
 
 /// What the guard rails say about it.
-fn tried_out(staged: &Staged, ssh: Option<&str>, force: bool) -> Result<Vec<String>> {
-    guard::try_out(&staged.plan, &staged.loaded.settings, ssh, force)
+///
+/// A bypass ends: what is tried out is the configuration as it is written.
+fn tried_out(staged: &Staged, bypassed: bool, ssh: Option<&str>, force: bool) -> Result<Vec<String>> {
+    let written = if bypassed { Some(config::fit(&staged.loaded, &staged.host)?.0) } else { None };
+    let plan = written.as_ref().unwrap_or(&staged.plan);
+    guard::try_out((plan, &staged.host), &staged.loaded.settings, ssh, force)
 }

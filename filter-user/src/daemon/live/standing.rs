@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::Result;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::{
     revisions::is_bypassed,
@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{
     cmd::failure::{Failure, Kind},
-    config::{self, Mode, value::Probe},
+    config::{self, Loaded, Mode, value::Probe},
     daemon::{
         commit::{Applied, Standing, guard_rail},
         deadline::{Deadline, Moment},
         ledger::{self, Commit, How, Pending, Reverted, Revision, sum, texts},
     },
+    dataplane::Plan,
 };
 
 impl State {
@@ -50,7 +51,8 @@ impl State {
     pub(super) fn preview(&self, staged: &Staged, guard: Vec<String>, file: &str) -> Applied {
         let new = sum(&texts(&staged.loaded));
         let active = self.ledger.active();
-        let changed = active.is_none_or(|active| active.sha256 != new);
+        let changed = active.is_none_or(|active| active.sha256 != new)
+            || staged.plan.lists.digest != self.plan.lists.digest;
         let next = self.ledger.commit().next.max(1);
         Applied {
             schema: 1,
@@ -101,6 +103,7 @@ impl State {
             return Err(guard_rail(message, "make daemon.state writable, or apply without --confirm"));
         }
         self.failures.clear();
+        self.lists_before = Some(self.plan.lists.clone());
         self.adopt(staged).inspect_err(|_| {
             self.ledger.change(|commit| (commit.active, commit.pending) = (before, None));
             self.ledger.discard(draft);
@@ -116,7 +119,7 @@ impl State {
             self.ledger.settle(pending.revision, &file_sum(path));
             return;
         };
-        let staged = ledger::loaded(&confirmed.sources).map_err(anyhow::Error::new);
+        let staged = self.before(&confirmed);
         if let Err(problem) =
             staged.and_then(|loaded| self.stage(loaded)).and_then(|staged| self.adopt(staged))
         {
@@ -124,11 +127,17 @@ impl State {
             self.complain(&format!("revision {revision} cannot be taken back to {number}: {problem:#}"));
             return;
         }
+        (self.commit_complaint, self.lists_before) = (None, None);
         let how = How::Reverted { of: confirmed.number };
         let number = self.ledger.draft(how, None, &why, confirmed.sources);
         error!("revision {} is taken back: {why}", pending.revision);
         let reverted = Reverted { revision: pending.revision, why, time: Moment::now().wall };
         self.ledger.reverted(number, reverted, &file_sum(path));
+    }
+
+    /// The revision from before an apply that waits, with the lists of that time.
+    pub(super) fn before(&self, confirmed: &Revision) -> Result<Loaded> {
+        Ok(Loaded { lists: self.lists_before.clone(), ..ledger::loaded(&confirmed.sources)? })
     }
 
     /// The revision that a rollback goes to.
@@ -183,16 +192,26 @@ impl State {
         }
         let staged = self.stage(self.loaded())?;
         self.adopt(staged)?;
-        warn!("everything passes now: {}", is_bypassed(&self.ledger));
+        if is_bypassed(&self.ledger) {
+            warn!("bypass: every packet passes, and is counted as it would have been");
+        } else {
+            info!("no bypass any more: the filter is on, as its configuration says");
+        }
         Ok(())
+    }
+
+    /// What would run if nothing were bypassed.
+    pub(super) fn plan_as_written(&self) -> Plan {
+        let written = is_bypassed(&self.ledger).then(|| config::fit(&self.loaded(), &self.host));
+        written.and_then(Result::ok).map_or_else(|| self.plan.clone(), |(plan, _)| plan)
     }
 
     /// Says what is wrong, once.
     pub(super) fn complain(&mut self, text: &str) {
-        if self.complaint.as_deref() != Some(text) {
+        if self.commit_complaint.as_deref() != Some(text) {
             error!("{text}");
         }
-        self.complaint = Some(text.to_owned());
+        self.commit_complaint = Some(text.to_owned());
     }
 }
 

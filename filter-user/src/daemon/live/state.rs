@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -22,7 +23,7 @@ use crate::{
         refuse_in_panic,
         secrets::{self, Secrets},
     },
-    dataplane::{self, Dataplane, InterfacePlan, Plan},
+    dataplane::{self, Dataplane, InterfacePlan, Lists, Plan},
     guard::Found,
     observe::{
         metrics::{Facts, RuleFacts},
@@ -34,15 +35,17 @@ use crate::{
 /// A configuration that fits this host, before anything is touched.
 pub(super) struct Staged {
     pub(super) loaded: Loaded,
-    host: Host,
+    pub(super) host: Host,
     pub(super) plan: Plan,
     pub(super) report: Report,
+    /// What the plan was made for: a bypass may begin or end before it is in force.
+    mode: Mode,
 }
 
 pub(super) struct State {
     pub(super) settings: Settings,
     pub(super) report: Report,
-    host: Host,
+    pub(super) host: Host,
     pub(super) plan: Plan,
     pub(super) dataplane: Dataplane,
     /// Opened at the first refresh: looking through the system's programs takes a while.
@@ -53,6 +56,10 @@ pub(super) struct State {
     stepped_down: BTreeSet<u16>,
     /// The last complaint of [`Live::refresh`], told once.
     pub(super) complaint: Option<String>,
+    /// The last one about a configuration that cannot be taken back.
+    pub(super) commit_complaint: Option<String>,
+    /// The lists before an apply that waits: their files may say something else by now.
+    pub(super) lists_before: Option<Arc<Lists>>,
     /// Which configuration this is.
     pub(super) ledger: Ledger,
     /// How often in a row each probe has failed.
@@ -91,6 +98,8 @@ impl State {
             secrets,
             stepped_down: BTreeSet::new(),
             complaint: None,
+            commit_complaint: None,
+            lists_before: None,
             ledger,
             failures: BTreeMap::new(),
         })
@@ -101,26 +110,29 @@ impl State {
         refuse_in_panic(self.settings.daemon.runtime.as_ref())?;
         refuse_what_needs_a_restart(&self.settings, &loaded.settings)?;
         let host = self.host.refreshed()?;
-        let (plan, report) = config::fit(&in_force(&loaded, revisions::is_bypassed(&self.ledger)), &host)?;
-        Ok(Staged { loaded, host, plan, report })
+        let effective = in_force(&loaded, revisions::is_bypassed(&self.ledger));
+        let (plan, report) = config::fit(&effective, &host)?;
+        let mode = *effective.settings.daemon.mode.as_ref();
+        Ok(Staged { loaded, host, plan, report, mode })
     }
 
     /// Makes it so: all of it or, with an error, nothing.
     pub(super) fn adopt(&mut self, staged: Staged) -> Result<()> {
-        let Staged { loaded, host, plan, report } = staged;
+        let Staged { loaded, host, plan, report, mode } = staged;
         tell(&report);
         // The part that can be taken back goes first.
         self.secrets.reconfigure(secret_settings(&loaded.settings)).context("cookie keys")?;
         let applied = dataplane::apply(&plan).or_else(|error| {
             self.secrets.reconfigure(secret_settings(&self.settings)).context("cookie keys")?;
+            self.put_back();
             Err(error)
         })?;
         if !answers_only_what(&self.plan, &plan) {
             self.secrets.arm().context("cookie keys")?;
         }
         self.replace(applied)?;
-        let effective = in_force(&loaded, revisions::is_bypassed(&self.ledger));
-        let before = std::mem::replace(&mut self.facts, facts(&effective.settings, &plan)).services;
+        let new = Facts { mode, ..facts(&loaded.settings, &plan) };
+        let before = std::mem::replace(&mut self.facts, new).services;
         if self.facts.services != before {
             self.dataplane.disarm().context("services have other numbers now")?;
         }
@@ -128,6 +140,14 @@ impl State {
         (self.settings, self.report) = (loaded.settings, loaded.report);
         sys::trim_memory();
         Ok(())
+    }
+
+    /// An apply may have failed between two interfaces. Where nothing was swapped this finds everything as it should be.
+    fn put_back(&mut self) {
+        match dataplane::apply(&self.plan) {
+            Ok(before) => self.dataplane = before,
+            Err(problem) => warn!("some interfaces may run what was refused: {problem:#}"),
+        }
     }
 
     pub(super) fn follow_host(&mut self) -> Result<()> {
@@ -154,6 +174,7 @@ impl State {
                 self.secrets.arm().context("cookie keys")?;
             }
             self.replace(applied)?;
+            self.facts.mode = *loaded.settings.daemon.mode.as_ref();
         } else if plan.local != self.plan.local {
             info!(addresses = plan.local.len(), "own addresses have changed");
             self.dataplane.set_local(&plan.local, &plan.broadcasts)?;
