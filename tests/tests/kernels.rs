@@ -9,10 +9,17 @@ use aya::{
 use filter_common::{
     abi::{VERSION, name},
     config::{Config as Global, Limit, Prefix, TABLES, flags},
+    reason::Reason,
     rules::Rules,
     wire::Policy,
 };
-use filter_tests::{config::Config, stand::Stand};
+use filter_tests::{
+    config::Config,
+    filter::Filter,
+    packet::ip,
+    pair::{Pair, Wire},
+    stand::Stand,
+};
 use filter_user::dataplane::{HAND_OVER_KFUNC, kfunc_available, object};
 
 /// Handshakes per address family.
@@ -52,6 +59,16 @@ fn rules() -> Box<Rules> {
     (rules.pass, rules.drop, rules.challenge) = (1 << 1, 1 << 2, 1 << 3);
     (rules.limit, rules.per_source, rules.observe) = (0xf0, 0x30, 0x50);
     rules
+}
+
+/// `floodwall explain` works here: verdicts ask it before each frame only where that is quick.
+#[test]
+fn a_rehearsal_says_what_the_program_does() -> Result<()> {
+    let filter = Filter::rehearsed(Pair::new(Wire::Cable)?, &Config::default(), true)?;
+    for (source, fate) in [("10.1.1.1", Reason::Bogon), ("9.9.9.9", Reason::NoListener)] {
+        filter.expect("UDP to a closed port", &ip(source, "192.31.196.2").udp(9, 9, b"").bytes(), fate)?;
+    }
+    Ok(())
 }
 
 /// All programs pass the verifier with everything switched on, whether the kernel function is there or not.

@@ -118,7 +118,7 @@ fn init(tests: &[String], args: &[OsString]) -> String {
         "\
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/usr/sbin:/bin HOME=/ NO_COLOR=1 FLOODWALL_BIN=/bin/{DAEMON}
+export PATH=/usr/sbin:/bin HOME=/ NO_COLOR=1 FLOODWALL_BIN=/bin/{DAEMON} FLOODWALL_EMULATED=1
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
