@@ -10,6 +10,7 @@
 //! | [`server`], [`client`], [`bulk`], [`honest`], [`latency`] | legitimate traffic |
 //! | [`daemon`], [`config`], [`metrics`] | the real `floodwall`, its configuration, its counters |
 //! | [`stand`], [`defence`] | all of it together; floods against it |
+//! | [`session`] | an operator's connection that has to live |
 //! | [`noise`] | nonsense for the control socket |
 //! | [`trace`] | processes that are killed at a certain step |
 //! | [`snmp`] | the stack's own counters |

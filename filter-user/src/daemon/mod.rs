@@ -5,6 +5,7 @@
 //! - [`links`]: word of changes on the host.
 //! - [`secrets`]: the cookie keys.
 //! - [`api`], [`peer`] and [`server`]: the control socket, who may ask it for what, and `/metrics`.
+//! - [`config`]: the configuration, and what another one would change, on request.
 //! - [`bans`]: bans on request, and what is never banned.
 //! - [`ledger`]: revisions of the configuration, kept in `daemon.state`; [`deadline`]: time limits that outlive a boot.
 //! - [`commit`]: apply, confirm, roll back, bypass on request; [`probes`]: what has to work meanwhile.

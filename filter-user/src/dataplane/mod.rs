@@ -8,6 +8,7 @@
 //! | [`plan`], `difference` | what a configuration asks for, and what another one asks for beside it |
 //! | `apply`, `commit`, `load` | loading everything, then swapping |
 //! | `xdp`, `tc`, `foreign`, `netlink`, `sys` | attachments and what the kernel says about them |
+//! | `detach`, `panic` | taking it off, tidily or at once |
 //! | `pins`, `schema`, `slots`, `inherit`, `fingerprint` | what outlives the daemon |
 //! | `tables`, `rules`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
