@@ -25,7 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   floodwall apply --dry-run             what would happen
   floodwall apply --confirm 5m          and then, from a NEW login: floodwall confirm
-  floodwall apply --config /root/try.toml --confirm
+  floodwall apply --config /etc/floodwall/try.toml --confirm
 
 Code 6: a guard rail refuses, 7 (with --wait): it was taken back.";
 

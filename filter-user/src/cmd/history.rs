@@ -16,9 +16,12 @@ use super::{
     failure::{Failure, Kind},
     output::Output,
 };
-use crate::daemon::{
-    commit::{Line, One, Revisions, Standing},
-    ledger::{Revision, Text},
+use crate::{
+    config::Source,
+    daemon::{
+        commit::{Line, One, Revisions, Standing},
+        ledger::Revision,
+    },
 };
 
 /// `floodwall history`
@@ -130,9 +133,9 @@ fn unified(from: &Revision, to: &Revision) -> String {
     files.collect()
 }
 
-fn one(from: u64, old: Option<&Text>, to: u64, new: Option<&Text>) -> String {
-    let text = |side: Option<&Text>| side.map_or(String::new(), |side| side.text.clone());
-    let name = |number, side: Option<&Text>| match side {
+fn one(from: u64, old: Option<&Source>, to: u64, new: Option<&Source>) -> String {
+    let text = |side: Option<&Source>| side.map_or(String::new(), |side| side.text.clone());
+    let name = |number, side: Option<&Source>| match side {
         Some(side) => format!("{} (revision {number})", side.path),
         None => "/dev/null".to_owned(),
     };
@@ -165,7 +168,7 @@ mod tests {
 
     fn revision(number: u64, files: &[(&str, &str)]) -> Revision {
         let sources =
-            files.iter().map(|(path, text)| Text { path: (*path).into(), text: (*text).into() }).collect();
+            files.iter().map(|(path, text)| Source { path: (*path).into(), text: (*text).into() }).collect();
         let (comment, sha256) = (String::new(), String::new());
         Revision { number, time: 0, uid: None, how: How::Apply, comment, sha256, sources }
     }
@@ -188,7 +191,7 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert_eq!(unified(&from, &from), "");
-        let renamed = revision(3, &[("/root/try.toml", "a = 2\n")]);
+        let renamed = revision(3, &[("/etc/floodwall/try.toml", "a = 2\n")]);
         let text = unified(&revision(1, &[("f.toml", "a = 1\n")]), &renamed);
         assert!(text.contains("-a = 1\n+a = 2\n"), "{text}");
     }

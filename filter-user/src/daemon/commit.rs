@@ -14,6 +14,7 @@ use super::{
     api::{Peer, Refused, Right, Route},
     ledger::{Reverted, Revision},
     live::Live,
+    peer::is_own,
     probes,
 };
 use crate::{
@@ -262,8 +263,7 @@ async fn apply(
 
 /// The daemon can read what the caller cannot, and says what is wrong with it.
 fn own_file_only(peer: Peer, request: &Apply) -> anyhow::Result<()> {
-    let is_ours = peer.uid == 0 || peer.uid == nix::unistd::geteuid().as_raw();
-    if is_ours || request.config.is_none() {
+    if is_own(peer.uid) || request.config.is_none() {
         return Ok(());
     }
     let hint = "apply without --config, or run it as root";

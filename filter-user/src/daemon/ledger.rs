@@ -17,10 +17,13 @@ use tracing::{error, info};
 
 pub use self::{
     begin::{Begin, while_one_waits},
-    record::{How, Revision, Text, loaded, sum, texts},
+    record::{How, Revision, loaded, sum, texts},
 };
 use super::deadline::{Deadline, Moment};
-use crate::{config::value::Probe, store::Folder};
+use crate::{
+    config::{Source, value::Probe},
+    store::Folder,
+};
 
 /// Revisions that are kept, and the bytes of their files' text.
 const KEPT: usize = 100;
@@ -174,7 +177,7 @@ impl Ledger {
     }
 
     /// A new revision, or the one in force if it says the same. Nothing refers to it yet.
-    pub fn draft(&mut self, how: How, uid: Option<u32>, comment: &str, sources: Vec<Text>) -> u64 {
+    pub fn draft(&mut self, how: How, uid: Option<u32>, comment: &str, sources: Vec<Source>) -> u64 {
         let sha256 = sum(&sources);
         if let Some(active) = self.active().filter(|active| active.sha256 == sha256) {
             return active.number;

@@ -45,15 +45,6 @@ impl How {
     }
 }
 
-/// One file's text.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Text {
-    /// Its path, fit for a terminal.
-    pub path: String,
-    /// What it said.
-    pub text: String,
-}
-
 /// A configuration that is or was in force.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Revision {
@@ -70,7 +61,7 @@ pub struct Revision {
     /// SHA-256 of the files' texts.
     pub sha256: String,
     /// The files.
-    pub sources: Vec<Text>,
+    pub sources: Vec<Source>,
 }
 
 impl Revision {
@@ -91,25 +82,20 @@ pub(super) fn number(name: &str) -> Option<u64> {
 
 /// What a configuration was made of.
 #[must_use]
-pub fn texts(loaded: &Loaded) -> Vec<Text> {
-    loaded
-        .sources()
-        .iter()
-        .map(|Source { path, text }| Text { path: path.clone(), text: text.clone() })
-        .collect()
+pub fn texts(loaded: &Loaded) -> Vec<Source> {
+    loaded.sources().to_vec()
 }
 
 /// A configuration made of what an earlier one was made of.
-pub fn loaded(sources: &[Text]) -> Result<Loaded, config::Error> {
-    let source = |Text { path, text }: &Text| Source { path: path.clone(), text: text.clone() };
-    config::of_sources(sources.iter().map(source).collect())
+pub fn loaded(sources: &[Source]) -> Result<Loaded, config::Error> {
+    config::of_sources(sources.to_vec())
 }
 
 /// The sum that tells whether two say the same. Where the files lay is no part of it.
 #[must_use]
-pub fn sum(sources: &[Text]) -> String {
+pub fn sum(sources: &[Source]) -> String {
     let mut hash = Sha256::new();
-    for Text { text, .. } in sources {
+    for Source { text, .. } in sources {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     }

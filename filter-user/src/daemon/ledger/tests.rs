@@ -118,7 +118,7 @@ fn a_bounded_number_is_kept_and_never_those_in_use() {
 fn large_ones_are_bounded_in_bytes() {
     let (_folder, mut ledger) = started();
     for number in 0..40 {
-        let text = Text { path: String::new(), text: format!("{number}").repeat(1 << 20) };
+        let text = Source { path: String::new(), text: format!("{number}").repeat(1 << 20) };
         let draft = ledger.draft(How::Apply, None, "", vec![text]);
         ledger.change(|commit| commit.active = Some(draft));
     }

@@ -176,8 +176,8 @@ impl State {
             self.replace(applied)?;
             self.facts.mode = *loaded.settings.daemon.mode.as_ref();
         } else if plan.local != self.plan.local {
-            info!(addresses = plan.local.len(), "own addresses have changed");
             self.dataplane.set_local(&plan.local, &plan.broadcasts)?;
+            info!(addresses = plan.local.len(), "own addresses have changed");
         }
         self.facts.cookies = facts(&self.settings, &plan).cookies;
         // Only now: what failed is tried again at the next turn.
