@@ -28,11 +28,37 @@ pub struct Ban {
 pub const FOREVER: u64 = u64::MAX;
 
 /// Who made a ban.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Origin {
     /// Somebody on the command line or the control socket.
+    #[default]
     Operator = 0,
+    /// The detector, for as long as an attack lasts at most.
+    Detector = 1,
+}
+
+impl Origin {
+    /// All of them, by number.
+    pub const ALL: [Self; 2] = [Self::Operator, Self::Detector];
+
+    /// The name for people and metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Detector => "detector",
+        }
+    }
+
+    /// The one of that number; of numbers that are not known here the operator, who looks after all.
+    #[must_use]
+    pub const fn of(number: u32) -> Self {
+        match number {
+            1 => Self::Detector,
+            _ => Self::Operator,
+        }
+    }
 }
 
 /// The map `BAN_CONTROL`: what the data path asks first, and figures for people.
@@ -47,10 +73,12 @@ pub struct Control {
     pub prefixes: u64,
     /// Bans refused because their table was full.
     pub refused: u64,
-    /// Bans made.
-    pub made: u64,
+    /// Bans made, by [`Origin`].
+    pub made: [u64; Origin::ALL.len()],
+    /// 1 once the bans from before the boot are in the tables.
+    pub restored: u64,
     /// Reserved, 0.
-    pub reserved: [u64; 3],
+    pub reserved: u64,
 }
 
 /// Bits of [`Control::gate`].

@@ -164,6 +164,8 @@ const ASKED: &[&str] = &[
     "ban del 192.31.196.9 --dry-run --socket /nonexistent.sock",
     "ban list --pins /nonexistent/pins",
     "ban test 192.31.196.9 --pins /nonexistent/pins",
+    "ban import /nonexistent.txt --dry-run --socket /nonexistent.sock",
+    "ban export --pins /nonexistent/pins",
     "cookie status --pins /nonexistent/pins",
     "cookie rotate --dry-run --socket /nonexistent.sock",
     "config check --config /nonexistent.toml",

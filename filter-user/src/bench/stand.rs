@@ -1,13 +1,14 @@
 //! What is loaded: private filters and programs to compare them with.
 
 use anyhow::{Context as _, Result};
+use filter_common::ban::Origin;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::jail::Jail;
 use crate::{
     daemon::secrets::{self, Secrets},
     dataplane::{
-        self, Dataplane,
+        self, Dataplane, New,
         measure::{self, Reference, Wrapper},
         plan::Plan,
     },
@@ -37,8 +38,14 @@ impl Stand {
             key_file: None,
         };
         let secrets = Secrets::start(&dataplane, keys)?;
-        let bans: Vec<_> = bans.iter().map(|net| IpNet::from(*net)).collect();
-        dataplane.ban(&bans, None, "bench")?;
+        let new = |net: &Ipv4Net| New {
+            prefix: IpNet::from(*net),
+            length: None,
+            origin: Origin::Operator,
+            reason: "bench",
+            age: std::time::Duration::ZERO,
+        };
+        dataplane.ban(&bans.iter().map(new).collect::<Vec<_>>())?;
         jail.change_network()?;
         Ok(Self { wrapper: Wrapper::around(&program)?, dataplane, plan, _secrets: secrets })
     }

@@ -15,6 +15,7 @@ use super::{
     failure::{Failure, Kind},
     output::Output,
     ssh,
+    times::time,
 };
 use crate::{
     config,
@@ -64,20 +65,6 @@ enum Patience {
 
 fn patience(text: &str) -> Result<Patience, String> {
     if text == "usual" { Ok(Patience::Usual) } else { time(text).map(Patience::For) }
-}
-
-/// A time as 90s, 5m, 1h.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || "write 90s, 5m or 1h".to_owned();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let unit = match &text[digits..] {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err(wrong()),
-    };
-    let seconds = text[..digits].parse::<u64>().ok().and_then(|value| value.checked_mul(unit));
-    seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// Does it.
@@ -148,20 +135,6 @@ fn wait(applied: &Applied, socket: &Path, out: Output) -> anyhow::Result<ExitCod
             let kept = now.confirmed == applied.revision;
             out.note(if kept { "confirmed" } else { "something else was applied meanwhile" });
             return Ok(ExitCode::from(if kept { 0 } else { Kind::RolledBack.code() }));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times() {
-        assert_eq!(time("5m"), Ok(Duration::from_mins(5)));
-        assert_eq!(time("90s"), Ok(Duration::from_secs(90)));
-        for text in ["", "5", "0s", "m", "5 m", "-5m", "99999999999999999999h", "5mm"] {
-            assert!(time(text).is_err(), "{text}");
         }
     }
 }

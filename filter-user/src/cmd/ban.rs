@@ -1,28 +1,30 @@
 //! `floodwall ban ..`
 
-mod show;
+mod exchange;
 
 use std::{
+    collections::HashMap,
     fmt::Write as _,
     net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
 use hyper::Method;
 use ipnet::IpNet;
 
-use self::show::Report;
+use self::exchange::Format;
 use super::{
     DryRunArg, PinsArg, client,
-    failure::{Failure, Kind},
+    failure::{Body, Failure, Kind},
     output::Output,
     ssh,
+    times::{Ttl, ttl},
 };
 use crate::{
     config::lists::file,
-    daemon::bans::{Add, Added, CHUNK, Delete, Deleted, Refusal},
+    daemon::bans::{Add, Added, CHUNK, Delete, Deleted, Import, Note, Refusal, Report, Shown},
+    dataplane::monotonic,
 };
 
 /// `floodwall ban ..`
@@ -45,6 +47,16 @@ pub enum Command {
     /// Tell whether an address is banned, by what, for how long; code 1 when it is not
     #[command(after_long_help = "Examples:\n  floodwall ban test 192.31.196.9")]
     Test(TestArgs),
+    /// Ban what is in a file, each entry with its own time and reason
+    #[command(
+        after_long_help = "Examples:\n  floodwall ban import bans.jsonl\n  ipset save crowdsec | floodwall ban import - \\\n    --ttl 4h"
+    )]
+    Import(ImportArgs),
+    /// Write the bans in force to stdout
+    #[command(
+        after_long_help = "Examples:\n  floodwall ban export > bans.jsonl\n  floodwall ban export --format ipset | ipset restore"
+    )]
+    Export(ExportArgs),
 }
 
 /// `floodwall ban add`
@@ -52,12 +64,15 @@ pub enum Command {
 pub struct AddArgs {
     #[command(flatten)]
     whom: Whom,
-    /// How long, as 90s, 5m, 1h, 7d; or forever
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = ttl)]
-    ttl: Ttl,
+    /// How long, as 90s, 5m, 1h, 7d; or forever [default: ban.ttl (1h), longer for those who were banned before]
+    #[arg(long, value_name = "TIME", value_parser = ttl)]
+    ttl: Option<Ttl>,
     /// Why, for whoever looks at the list; 32 bytes are kept
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
+    /// More about it, up to 200 bytes: a ticket, a name
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    comment: String,
     #[command(flatten)]
     dry: DryRunArg,
 }
@@ -86,6 +101,34 @@ pub struct Whom {
 /// `floodwall ban list`
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
+    /// Only bans that overlap these addresses
+    #[arg(long, value_name = "ADDRESS|PREFIX", value_parser = file::prefix)]
+    within: Option<IpNet>,
+    #[command(flatten)]
+    pins: PinsArg,
+}
+
+/// `floodwall ban import`
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// What ban export has written, an ipset save file, or an address or prefix a line; - is stdin
+    file: PathBuf,
+    /// How long for entries that don't say, as 90s, 5m, 1h, 7d; or forever
+    #[arg(long, value_name = "TIME", value_parser = ttl)]
+    ttl: Option<Ttl>,
+    /// Why, for entries that don't say; 32 bytes are kept
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    #[command(flatten)]
+    dry: DryRunArg,
+}
+
+/// `floodwall ban export`
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// Its form
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
     #[command(flatten)]
     pins: PinsArg,
 }
@@ -99,36 +142,15 @@ pub struct TestArgs {
     pins: PinsArg,
 }
 
-/// How long a ban lasts; `None` is for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ttl(Option<Duration>);
-
-fn ttl(text: &str) -> Result<Ttl, String> {
-    if text == "forever" {
-        return Ok(Ttl(None));
-    }
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let unit = match &text[digits..] {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86400,
-        _ => return Err("write 90s, 5m, 1h, 7d or forever".to_owned()),
-    };
-    let seconds = text[..digits].parse::<u64>().ok().and_then(|value| value.checked_mul(unit));
-    match seconds {
-        Some(seconds @ 1..) => Ok(Ttl(Some(Duration::from_secs(seconds)))),
-        _ => Err("at least 1s".to_owned()),
-    }
-}
-
 /// Does it.
 pub fn run(command: &Command, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     match command {
         Command::Add(args) => add(args, socket, out),
         Command::Del(args) => del(args, socket, out),
-        Command::List(args) => list(args, out),
-        Command::Test(args) => test(args, out),
+        Command::List(args) => list(args, socket, out),
+        Command::Test(args) => test(args, socket, out),
+        Command::Import(args) => import(args, socket, out),
+        Command::Export(args) => export(args, socket, out),
     }
 }
 
@@ -153,28 +175,54 @@ impl Whom {
 }
 
 fn add(args: &AddArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
-    let mut all = Added { schema: 1, ..Added::default() };
-    let (ttl_seconds, ssh) = (args.ttl.0.map(|ttl| ttl.as_secs()), ssh::connection());
     let dry_run = args.dry.dry_run;
-    let whom = args.whom.read(out)?;
-    let progress = out.progress(whom.len());
-    for entries in whom.chunks(CHUNK) {
-        let (reason, ssh) = (args.reason.clone(), ssh.clone());
-        let request = Add { entries: entries.to_vec(), ttl_seconds, reason, dry_run, ssh };
-        let added: Added = client::send(socket, Method::POST, "/v1/bans", &request)?;
-        all.made += added.made;
-        all.replaced += added.replaced;
-        all.refused += added.refused;
-        all.refusals.extend(added.refusals);
-        progress.inc(entries.len() as u64);
+    let request = Add {
+        ttl_seconds: args.ttl.and_then(|ttl| ttl.0).map(|ttl| ttl.as_secs()),
+        forever: args.ttl == Some(Ttl(None)),
+        reason: args.reason.clone(),
+        comment: args.comment.clone(),
+        dry_run,
+        ssh: ssh::connection(),
+        ..Add::default()
+    };
+    let all = in_chunks(&args.whom.read(out)?, out, |entries| {
+        let request = Add { entries: entries.to_vec(), ..request.clone() };
+        client::send(socket, Method::POST, "/v1/bans", &request)
+    })?;
+    tell(&all, dry_run, out)
+}
+
+/// One request after the other, and what they came to together.
+fn in_chunks<T>(
+    all: &[T],
+    out: Output,
+    send: impl Fn(&[T]) -> anyhow::Result<Added>,
+) -> anyhow::Result<Added> {
+    let mut sum = Added { schema: 1, ..Added::default() };
+    let progress = out.progress(all.len());
+    for part in all.chunks(CHUNK) {
+        let added = send(part)?;
+        sum.made += added.made;
+        sum.replaced += added.replaced;
+        sum.escalated += added.escalated;
+        sum.refused += added.refused;
+        sum.refusals.extend(added.refusals);
+        progress.inc(part.len() as u64);
     }
     progress.finish_and_clear();
+    Ok(sum)
+}
+
+fn tell(all: &Added, dry_run: bool, out: Output) -> anyhow::Result<ExitCode> {
     if let (Some(first), 0) = (all.refusals.first(), all.made + all.replaced) {
         return Err(failure(first, all.refused).into());
     }
-    out.print(&all, |all| {
+    out.print(all, |all| {
         let would = if dry_run { "would be " } else { "" };
         let mut text = format!("{} {would}banned, {} of them anew", all.made + all.replaced, all.made);
+        if all.escalated > 0 {
+            let _ = write!(text, ", {} for longer: not for the first time", all.escalated);
+        }
         for Refusal { message, .. } in all.refusals.iter().take(20) {
             let _ = write!(text, "\nrefused: {message}");
         }
@@ -214,39 +262,94 @@ fn del(args: &DelArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(all.removed == 0)))
 }
 
-fn list(args: &ListArgs, out: Output) -> anyhow::Result<ExitCode> {
-    let dataplane = super::status::open(&args.pins.pins)?;
-    let mut bans = Vec::new();
-    dataplane.each_ban(|banned| {
-        bans.push(banned);
-        true
+fn import(args: &ImportArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    let bytes = exchange::read(&args.file)?;
+    let bans = exchange::parse(&bytes, args.ttl, &args.reason).map_err(|(line, why)| {
+        Failure::new(Kind::Usage, format!("{}:{line}: {why}", args.file.display()), HINT)
     })?;
-    bans.sort_unstable_by_key(|banned| banned.prefix);
-    out.print(&Report::new(&bans)?, |report| report.text("nobody is banned"))?;
+    let (dry_run, ssh) = (args.dry.dry_run, ssh::connection());
+    let all = in_chunks(&bans, out, |bans| {
+        let request = Import { schema: 1, bans: bans.to_vec(), dry_run, ssh: ssh.clone() };
+        client::send(socket, Method::POST, "/v1/bans/import", &request)
+    })?;
+    tell(&all, dry_run, out)
+}
+
+const HINT: &str = "nothing was imported; floodwall ban import --help tells what can be read";
+
+fn export(args: &ExportArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    let report = all(&args.pins.pins, socket, None, out)?;
+    let format = if out.json { Format::Json } else { args.format };
+    exchange::write(&report, format)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn test(args: &TestArgs, out: Output) -> anyhow::Result<ExitCode> {
-    let bans = super::status::open(&args.pins.pins)?.bans_holding(args.address)?;
-    let none = format!("{} is not banned", args.address);
-    out.print(&Report::new(&bans)?, |report| report.text(&none))?;
-    Ok(ExitCode::from(u8::from(bans.is_empty())))
+fn list(args: &ListArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    show(&all(&args.pins.pins, socket, args.within, out)?, "nobody is banned", out)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read() {
-        let seconds = |text| ttl(text).map(|ttl| ttl.0.map(|ttl| ttl.as_secs()));
-        assert_eq!(seconds("90s"), Ok(Some(90)));
-        assert_eq!(seconds("7d"), Ok(Some(604_800)));
-        assert_eq!(seconds("forever"), Ok(None));
-        for wrong in
-            ["", "1", "s", "0s", "+1s", "1.5h", "99999999999999999999s", "999999999999999999d", "1 h"]
-        {
-            assert!(ttl(wrong).is_err(), "{wrong}");
+fn test(args: &TestArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    let whom = IpNet::from(args.address);
+    let report = match super::status::open(&args.pins.pins) {
+        Ok(dataplane) => {
+            let (bans, now) = (dataplane.bans_holding(args.address)?, monotonic()?);
+            let bans: Vec<_> = bans.iter().map(|banned| Shown::new(banned, now)).collect();
+            commented(Report { schema: 1, total: bans.len() as u64, bans }, socket)
         }
+        Err(error) => from_daemon(error, socket, Some(whom), out)?,
+    };
+    show(&report, &format!("{} is not banned", args.address), out)?;
+    Ok(ExitCode::from(u8::from(report.bans.is_empty())))
+}
+
+fn show(report: &Report, none: &str, out: Output) -> anyhow::Result<()> {
+    out.print(report, |report| match &report.bans[..] {
+        [] => none.to_owned(),
+        bans => bans.iter().map(Shown::text).collect::<Vec<_>>().join("\n"),
+    })
+}
+
+/// All bans, from the tables themselves: that works without a daemon.
+fn all(pins: &Path, socket: &Path, within: Option<IpNet>, out: Output) -> anyhow::Result<Report> {
+    let dataplane = match super::status::open(pins) {
+        Ok(dataplane) => dataplane,
+        Err(error) => return from_daemon(error, socket, within, out),
+    };
+    let (mut bans, now) = (Vec::new(), monotonic()?);
+    dataplane.each_ban(|banned| {
+        let prefix = banned.prefix;
+        if within.is_none_or(|within| within.contains(&prefix) || prefix.contains(&within)) {
+            bans.push(Shown::new(&banned, now));
+        }
+        true
+    })?;
+    bans.sort_unstable_by_key(|ban| ban.prefix);
+    Ok(commented(Report { schema: 1, total: bans.len() as u64, bans }, socket))
+}
+
+/// For those who may ask the daemon, but not open its maps.
+fn from_daemon(
+    error: anyhow::Error,
+    socket: &Path,
+    within: Option<IpNet>,
+    out: Output,
+) -> anyhow::Result<Report> {
+    if Body::of(&error).kind != Kind::Permission {
+        return Err(error);
     }
+    let within = within.map(|within| format!("&within={within}")).unwrap_or_default();
+    let report: Report = client::call(socket, Method::GET, &format!("/v1/bans?limit={CHUNK}{within}"))?;
+    if report.total > report.bans.len() as u64 {
+        out.note(&format!("the first {} of {} bans; root sees all", report.bans.len(), report.total));
+    }
+    Ok(report)
+}
+
+/// Comments are the daemon's: without one there are none.
+fn commented(report: Report, socket: &Path) -> Report {
+    let Ok(notes) = client::call::<Vec<Note>>(socket, Method::GET, "/v1/bans/notes") else { return report };
+    let mut notes: HashMap<_, _> = notes.into_iter().map(|note| (note.prefix, note.comment)).collect();
+    let comment = |ban: Shown| Shown { comment: notes.remove(&ban.prefix).unwrap_or_default(), ..ban };
+    Report { bans: report.bans.into_iter().map(comment).collect(), ..report }
 }

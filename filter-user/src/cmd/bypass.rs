@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use hyper::Method;
 
-use super::{DryRunArg, apply::time, client, output::Output};
+use super::{DryRunArg, client, output::Output, times::time};
 use crate::daemon::commit::{Bypass, Standing};
 
 const EXAMPLES: &str = "\

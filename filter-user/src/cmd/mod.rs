@@ -26,6 +26,7 @@ pub mod run;
 pub mod ssh;
 pub mod status;
 pub mod support;
+mod times;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

@@ -214,6 +214,8 @@ section! {
         icmp: Icmp = table::<Icmp>();
         /// Protocols other than TCP, UDP and ICMP.
         protocols: Protocols = table::<Protocols>();
+        /// Bans.
+        ban: Ban = table::<Ban>();
         /// Table sizes.
         limits: Limits = table::<Limits>();
         /// Prometheus metrics.
@@ -719,6 +721,27 @@ section! {
             choice(&[("pass", PassOrDrop::Pass), ("drop", PassOrDrop::Drop)]).or("pass");
         /// Packets of all others together, where they pass.
         rate: Spanned<Option<Rate>> = rate().or("off");
+    }
+}
+
+section! {
+    /// `[ban]`: bans made by `floodwall ban` and by the detector. They are in force at once, end by themselves even without a daemon, and
+    /// are kept in `daemon.state` for the next boot.
+    Ban {
+        /// How long a ban lasts unless somebody says otherwise.
+        ttl: Spanned<Duration> = duration(1..=31_536_000).or("1h");
+        /// The longest that a ban gets by repetition.
+        ttl_max: Spanned<Duration> = duration(1..=31_536_000).or("7d");
+        /// `true`: who is banned again is banned for twice as long as the last time, unless a time is given.
+        escalate: bool = switch_on();
+        /// Each such time without a ban takes one doubling back.
+        decay: Spanned<Duration> = duration(60..=31_536_000).or("1d");
+        /// Sources that are never banned. They are judged like any others: whoever should pass in any case belongs into `lists.allow`.
+        never: Vec<Spanned<IpNet>> = prefix().list();
+        /// Shortest IPv4 prefix that is banned.
+        min_prefix_v4: Spanned<u32> = number(1..=32).or("8");
+        /// Shortest IPv6 prefix that is banned.
+        min_prefix_v6: Spanned<u32> = number(1..=64).or("20");
     }
 }
 

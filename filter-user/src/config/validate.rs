@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::{
     diagnostic::{Diagnostic, Problems},
-    schema::{Cookie, INTERFACES, Interface, Management, Metrics, Mode, Service, Settings, SynMode},
+    schema::{Ban, Cookie, INTERFACES, Interface, Management, Metrics, Mode, Service, Settings, SynMode},
     value::{PortRange, Protocol},
 };
 
@@ -28,6 +28,7 @@ pub fn settings(settings: &mut Settings, problems: &mut Problems) {
     let limit = *settings.limits.management_prefixes.as_ref() as usize;
     management(&mut settings.management, *settings.daemon.mode.as_ref(), limit, problems);
     cookie(&settings.cookie, problems);
+    ban(&mut settings.ban, problems);
     let stray = &settings.stray;
     if stray.off.as_ref() >= stray.on.as_ref() {
         thresholds(&stray.on, &stray.off, problems);
@@ -96,6 +97,17 @@ fn ladder(service: &Service, problems: &mut Problems) {
     if let (Some(prefix), false) = (service.protect.first(), answers) {
         let error = Diagnostic::error(prefix.span(), "a service that protects others has to answer SYNs");
         problems.push(error.hint("add syn = { mode = \"auto\" } or \"challenge\""));
+    }
+}
+
+fn ban(ban: &mut Ban, problems: &mut Problems) {
+    normalise(&mut ban.never, problems);
+    let (ttl, longest) = (ban.ttl.as_ref(), ban.ttl_max.as_ref());
+    if ttl > longest {
+        let given = [&ban.ttl_max, &ban.ttl].map(|time| Some(time.span()).filter(|span| !span.is_empty()));
+        let error =
+            Diagnostic::error(given.into_iter().flatten().next(), "ban.ttl is longer than ban.ttl_max");
+        problems.push(error.hint("raise ttl_max, or lower ttl"));
     }
 }
 

@@ -17,6 +17,7 @@ pub use self::{
     net::{PortRange, Protocol},
     probe::Probe,
     rate::{ByteRate, Rate},
+    time::parse_duration,
 };
 pub(super) use self::{
     field::{between, ip_protocol, tcp_flags},

@@ -1,43 +1,73 @@
-//! Bans on request: what is refused, and the requests' forms.
+//! Bans on request: the requests and their forms.
 
-use std::{net::IpAddr, sync::Arc};
+mod guard;
+mod keep;
+mod notes;
+mod offenders;
+mod report;
 
-use axum::{Extension, Json, extract::State, http::Method, routing::post};
-use filter_common::list::{
-    Class,
-    build::{Span, resolve},
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    extract::{Query, State},
+    http::Method,
+    routing::{get, post},
 };
+use filter_common::ban::Origin;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    guard::Guard,
+    keep::{Keeper, Kept, Writer},
+    notes::{Note, Notes},
+    offenders::Offenders,
+    report::{Report, Shown},
+};
 use super::{
     api::{Peer, Refused, Right, Route},
     live::Live,
 };
-use crate::{
-    cmd::failure::{Failure, Kind},
-    dataplane::Plan,
-};
+use crate::cmd::failure::{Failure, Kind};
 
 /// Entries of one request: it is answered within a fraction of a second.
 pub const CHUNK: usize = 20_000;
 
 /// New bans.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Add {
     /// Whom.
     pub entries: Vec<IpNet>,
-    /// How long; absent: until somebody ends it.
+    /// How long; absent: `ban.ttl`, and longer for those who were banned before.
     pub ttl_seconds: Option<u64>,
+    /// Until somebody ends it; then there is no `ttl_seconds`.
+    pub forever: bool,
     /// Why, for people; 32 bytes are kept.
-    #[serde(default)]
     pub reason: String,
+    /// More about it, kept as long as the ban: at most [`notes::LONGEST`] bytes.
+    pub comment: String,
     /// Only tell what would become of them.
-    #[serde(default)]
     pub dry_run: bool,
     /// The caller's `SSH_CONNECTION`.
-    #[serde(default)]
+    pub ssh: Option<String>,
+    /// Who bans; nothing that a client can say.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+/// Bans from elsewhere, as `ban export --json` writes them.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Import {
+    /// Version of this form.
+    pub schema: u32,
+    /// The bans.
+    pub bans: Vec<Shown>,
+    /// Only tell what would become of them.
+    pub dry_run: bool,
+    /// The caller's `SSH_CONNECTION`.
     pub ssh: Option<String>,
 }
 
@@ -50,6 +80,9 @@ pub struct Added {
     pub made: u64,
     /// Those that were there and end at another time now.
     pub replaced: u64,
+    /// Those that last longer than `ban.ttl`, for whom it is not the first time.
+    #[serde(default)]
+    pub escalated: u64,
     /// Those that were refused.
     pub refused: u64,
     /// The first of them.
@@ -93,6 +126,22 @@ pub struct Delete {
     pub dry_run: bool,
 }
 
+/// Which bans to show.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Which {
+    /// Those that hold this address or prefix, or lie in it.
+    pub within: Option<IpNet>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Default for Which {
+    fn default() -> Self {
+        Self { within: None, limit: 1000 }
+    }
+}
+
 /// What became of them.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Deleted {
@@ -107,11 +156,25 @@ pub struct Deleted {
 /// The requests.
 pub(super) const ROUTES: &[Route] = &[
     Route {
+        method: Method::GET,
+        path: "/v1/bans",
+        right: Right::Look,
+        help: "The bans in force in the order of their addresses, `?limit=1000` (at most 20,000), `?within=PREFIX` those that overlap it",
+        handler: || get(list),
+    },
+    Route {
         method: Method::POST,
         path: "/v1/bans",
         right: Right::Change,
-        help: "Bans `{entries, ttl_seconds, reason, dry_run}`, at most 20,000 entries; without `ttl_seconds` for ever",
+        help: "Bans `{entries, ttl_seconds, forever, reason, comment, dry_run}`, at most 20,000 entries; without a time for `ban.ttl`",
         handler: || post(add),
+    },
+    Route {
+        method: Method::POST,
+        path: "/v1/bans/import",
+        right: Right::Change,
+        help: "Bans `{bans, dry_run}`, at most 20,000 of the form that `GET /v1/bans` answers with",
+        handler: || post(import),
     },
     Route {
         method: Method::POST,
@@ -120,15 +183,34 @@ pub(super) const ROUTES: &[Route] = &[
         help: "Ends the bans of exactly these `{entries, dry_run}`",
         handler: || post(delete),
     },
+    Route {
+        method: Method::GET,
+        path: "/v1/bans/notes",
+        right: Right::Look,
+        help: "Who made bans on request, and the comments on them",
+        handler: || get(notes),
+    },
 ];
 
 /// One request is answered before others wait for long.
-fn bounded(entries: &[IpNet]) -> Result<(), Refused> {
-    if entries.len() <= CHUNK {
+fn bounded(entries: usize) -> Result<(), Refused> {
+    if entries <= CHUNK {
         return Ok(());
     }
-    let message = format!("{} entries in one request, at most {CHUNK}", entries.len());
-    Err(anyhow::Error::new(Failure::new(Kind::Usage, message, "send them in several requests")).into())
+    Err(usage(format!("{entries} entries in one request, at most {CHUNK}"), "send them in several requests"))
+}
+
+fn usage(message: String, hint: &str) -> Refused {
+    anyhow::Error::new(Failure::new(Kind::Usage, message, hint)).into()
+}
+
+async fn list(State(live): State<Arc<Live>>, Query(which): Query<Which>) -> Result<Json<Report>, Refused> {
+    bounded(which.limit)?;
+    Ok(Json(live.bans(&which)?))
+}
+
+async fn notes(State(live): State<Arc<Live>>) -> Json<Vec<Note>> {
+    Json(live.ban_notes())
 }
 
 async fn add(
@@ -137,8 +219,25 @@ async fn add(
     Json(add): Json<Add>,
 ) -> Result<Json<Added>, Refused> {
     peer.may_change()?;
-    bounded(&add.entries)?;
-    Ok(Json(live.ban(&add)?))
+    bounded(add.entries.len())?;
+    if add.forever && add.ttl_seconds.is_some() {
+        return Err(usage("forever and ttl_seconds at once".to_owned(), "send one of them"));
+    }
+    if add.comment.len() > notes::LONGEST {
+        let message = format!("{} bytes of comment, at most {}", add.comment.len(), notes::LONGEST);
+        return Err(usage(message, "shorten it"));
+    }
+    Ok(Json(live.ban(&add, peer.uid)?))
+}
+
+async fn import(
+    State(live): State<Arc<Live>>,
+    Extension(peer): Extension<Peer>,
+    Json(import): Json<Import>,
+) -> Result<Json<Added>, Refused> {
+    peer.may_change()?;
+    bounded(import.bans.len())?;
+    Ok(Json(live.import_bans(&import)?))
 }
 
 async fn delete(
@@ -147,117 +246,6 @@ async fn delete(
     Json(delete): Json<Delete>,
 ) -> Result<Json<Deleted>, Refused> {
     peer.may_change()?;
-    bounded(&delete.entries)?;
+    bounded(delete.entries.len())?;
     Ok(Json(live.unban(&delete)?))
-}
-
-/// What must not be banned: nobody locks out the operator, this host, or half of the Internet by a slip.
-#[derive(Debug)]
-pub struct Guard {
-    spans: Vec<Span<u128>>,
-    /// Others, with the words for why.
-    peers: Vec<(IpAddr, &'static str)>,
-}
-
-/// Shortest prefixes that may be banned.
-const SHORTEST: (u8, u8) = (8, 20);
-
-impl Guard {
-    /// For the configuration in force.
-    #[must_use]
-    pub fn new(plan: &Plan) -> Self {
-        Self::of(&plan.management, &plan.local)
-    }
-
-    fn of(management: &[IpNet], local: &[IpAddr]) -> Self {
-        let local = local.iter().map(|address| ends(&IpNet::from(*address)));
-        let spans = resolve(management.iter().map(ends).collect(), local.collect());
-        Self { spans, peers: Vec::new() }
-    }
-
-    /// And these.
-    #[must_use]
-    pub fn also(self, peers: Vec<(IpAddr, &'static str)>) -> Self {
-        Self { peers, ..self }
-    }
-
-    /// Why a prefix must not be banned, and what to do instead.
-    #[must_use]
-    pub fn refusal(&self, entry: &IpNet) -> Option<(String, &'static str)> {
-        let shortest = if entry.addr().is_ipv4() { SHORTEST.0 } else { SHORTEST.1 };
-        if entry.prefix_len() < shortest {
-            let why = format!("{entry} is a large part of the Internet");
-            return Some((why, "IPv4 prefixes from /8 on and IPv6 prefixes from /20 on can be banned"));
-        }
-        let (first, last) = ends(entry);
-        if entry.addr().is_ipv6() && first >> 96 == 0 {
-            return Some((
-                format!("{entry} is nobody's source"),
-                "write IPv4 addresses as such: 192.31.196.9",
-            ));
-        }
-        if let Some((address, why)) = self.peers.iter().find(|(address, _)| entry.contains(address)) {
-            let hint = "ban the prefixes around it, or set management.auto = false";
-            return Some((format!("{entry} holds {address}: {why}"), hint));
-        }
-        let from = self.spans.partition_point(|span| span.last < first);
-        let touched = self.spans.get(from).filter(|span| span.first <= last)?;
-        Some(match touched.class {
-            Class::Allow => {
-                let hint = "it passes all the same: take it out of management.allow first";
-                (format!("{entry} holds management addresses"), hint)
-            }
-            _ => (format!("{entry} holds an address of this host"), "ban the prefixes around it"),
-        })
-    }
-}
-
-/// First and last address, v4-mapped.
-fn ends(net: &IpNet) -> (u128, u128) {
-    let mapped = |address: IpAddr| match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    (mapped(net.network()), mapped(net.broadcast()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_would_do_harm_is_refused() {
-        let management = ["192.31.196.0/28", "2620:4f:8000::/64"].map(|text| text.parse().unwrap());
-        let local = ["192.31.197.2", "2620:4f:8001::2"].map(|text| text.parse().unwrap());
-        let guard = Guard::of(&management, &local);
-        let said = |text: &str| guard.refusal(&text.parse().unwrap()).map(|(message, _)| message);
-        for (text, words) in [
-            ("192.31.196.9/32", "management"),
-            ("192.31.0.0/16", "management"),
-            ("192.31.197.0/24", "address of this host"),
-            ("192.31.197.2/32", "address of this host"),
-            ("2620:4f:8000::/48", "management"),
-            ("2620:4f:8000::9/128", "management"),
-            ("2620:4f:8001::/64", "address of this host"),
-            ("0.0.0.0/0", "large part"),
-            ("64.0.0.0/7", "large part"),
-            ("2000::/19", "large part"),
-            ("::ffff:192.31.198.1/128", "nobody's"),
-            ("::/64", "nobody's"),
-        ] {
-            assert!(said(text).is_some_and(|message| message.contains(words)), "{text}: {:?}", said(text));
-        }
-        for text in ["192.31.196.16/32", "192.31.197.3/32", "8.0.0.0/8", "2a00::/20", "2620:4f:8001:1::/64"] {
-            assert_eq!(said(text), None);
-        }
-        let peers = vec![("192.31.198.7".parse().unwrap(), "it is this host's gateway")];
-        let none = Guard::of(&[], &[]).also(peers);
-        let refused = |text: &str| none.refusal(&text.parse().unwrap()).map(|(message, _)| message);
-        assert_eq!(
-            refused("192.31.198.0/24").unwrap(),
-            "192.31.198.0/24 holds 192.31.198.7: it is this host's gateway"
-        );
-        assert_eq!(refused("192.31.198.8/29"), None);
-        assert!(none.refusal(&"9.9.9.9/32".parse().unwrap()).is_none());
-    }
 }

@@ -1,5 +1,6 @@
 //! What runs now, and how it changes: all at once or not at all.
 
+mod bans;
 mod revisions;
 mod standing;
 mod state;
@@ -16,7 +17,7 @@ use tracing::{error, info, warn};
 use self::state::State;
 use super::{
     api::Rotate,
-    bans::{Add, Added, Delete, Deleted},
+    bans::Keeper,
     config::plan::Side,
     ledger::{Begin, Ledger},
     secrets::Rotated,
@@ -37,13 +38,17 @@ pub struct Live {
     path: PathBuf,
     started: Instant,
     state: Mutex<State>,
+    /// Taken before `state`, never while that is held.
+    keeper: Mutex<Keeper>,
 }
 
 impl Live {
     /// Looks at the host, plans and applies.
     pub fn start(path: &Path, loaded: Loaded, ledger: Ledger, begin: Begin, replace: bool) -> Result<Self> {
-        let state = State::start(loaded, ledger, begin, replace)?;
-        Ok(Self { path: path.to_owned(), started: Instant::now(), state: Mutex::new(state) })
+        let mut keeper = Keeper::open(loaded.settings.daemon.state.as_ref());
+        let state = Mutex::new(State::start(loaded, ledger, begin, replace, &mut keeper)?);
+        let (path, started) = (path.to_owned(), Instant::now());
+        Ok(Self { path, started, state, keeper: Mutex::new(keeper) })
     }
 
     /// A panic while it was held has left whole values behind: every change is one assignment.
@@ -137,23 +142,6 @@ impl Live {
         let epoch = state.dataplane.keys()?.epoch;
         info!(epoch, "cookie key rotated on request");
         Ok((rotated, epoch))
-    }
-
-    /// Bans what may be banned.
-    pub fn ban(&self, add: &Add) -> Result<Added> {
-        self.state().ban(add)
-    }
-
-    /// Ends bans.
-    pub fn unban(&self, delete: &Delete) -> Result<Deleted> {
-        let absent = |removed| delete.entries.len() as u64 - removed;
-        if delete.dry_run {
-            let removed = self.state().banned(&delete.entries)?;
-            return Ok(Deleted { schema: 1, removed, absent: absent(removed) });
-        }
-        let removed = self.state().dataplane.unban(&delete.entries)?;
-        info!(removed, "bans ended on request");
-        Ok(Deleted { schema: 1, removed, absent: absent(removed) })
     }
 
     /// The files that it goes by.

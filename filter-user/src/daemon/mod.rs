@@ -104,6 +104,7 @@ pub async fn run(
     info!("ready: {}", live.summary());
     turn(&live, &stop, hangups).await;
     children.cancel();
+    live.keep_bans(true);
     let _ = std::fs::remove_file(&socket);
     systemd::stopping();
     info!("stopped; the filter stays attached, `floodwall detach` removes it");
@@ -132,7 +133,7 @@ fn serve_metrics(
 }
 
 /// The loop itself.
-async fn turn(live: &Live, stop: &CancellationToken, mut hangups: Hangups) {
+async fn turn(live: &Arc<Live>, stop: &CancellationToken, mut hangups: Hangups) {
     let every = |period| {
         let mut interval = interval(period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -151,7 +152,11 @@ async fn turn(live: &Live, stop: &CancellationToken, mut hangups: Hangups) {
             _ = deadlines.tick() => live.follow_deadlines(),
             () = hangups.next() => live.reload(),
             () = changed.notified() => live.follow(),
-            _ = refresh.tick() => live.refresh(),
+            _ = refresh.tick() => {
+                live.refresh();
+                let live = live.clone();
+                tokio::task::spawn_blocking(move || live.keep_bans(false));
+            }
             _ = retry.tick() => live.retry_stepped_down(),
             _ = watchdog.tick() => systemd::alive(),
         }

@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, LpmTrie, MapData, MapError, lpm_trie::Key};
 use filter_common::{
     abi::name,
-    ban::{self, Ban, Control, FOREVER, gate},
+    ban::{self, Ban, Control, FOREVER, Origin, gate},
 };
 use ipnet::IpNet;
 
@@ -50,6 +50,7 @@ const SOURCES: usize = std::mem::offset_of!(Control, sources) / 8;
 const PREFIXES: usize = std::mem::offset_of!(Control, prefixes) / 8;
 const REFUSED: usize = std::mem::offset_of!(Control, refused) / 8;
 const MADE: usize = std::mem::offset_of!(Control, made) / 8;
+const RESTORED: usize = std::mem::offset_of!(Control, restored) / 8;
 
 /// A ban and whom it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,21 @@ pub struct Banned {
     pub prefix: IpNet,
     /// The ban.
     pub ban: Ban,
+}
+
+/// A ban to make.
+#[derive(Clone, Copy, Debug)]
+pub struct New<'a> {
+    /// Whom.
+    pub prefix: IpNet,
+    /// How long; `None` is for ever.
+    pub length: Option<Duration>,
+    /// Who bans.
+    pub origin: Origin,
+    /// Why, for people; [`ban::REASON_LEN`] bytes are kept.
+    pub reason: &'a str,
+    /// How long ago it began.
+    pub age: Duration,
 }
 
 /// What became of new bans.
@@ -78,8 +94,8 @@ pub struct Figures {
     pub sources: u64,
     /// Other prefixes.
     pub prefixes: u64,
-    /// Bans made so far.
-    pub made: u64,
+    /// Bans made so far, by [`Origin`].
+    pub made: [u64; Origin::ALL.len()],
     /// Bans refused because their table was full.
     pub refused: u64,
 }
@@ -147,9 +163,18 @@ impl Bans {
         Figures {
             sources: self.figure(SOURCES),
             prefixes: self.figure(PREFIXES),
-            made: self.figure(MADE),
+            made: std::array::from_fn(|origin| self.figure(MADE + origin)),
             refused: self.figure(REFUSED),
         }
+    }
+
+    /// Whether the bans from before the boot have been looked for.
+    pub(super) fn is_restored(&self) -> bool {
+        self.figure(RESTORED) != 0
+    }
+
+    pub(super) fn set_restored(&self) {
+        self.set_figure(RESTORED, 1);
     }
 
     /// How full the two tables are.
@@ -159,29 +184,31 @@ impl Bans {
             .map(|(entries, max_entries)| Fill { entries, max_entries })
     }
 
-    /// Bans all of them until then; one that is there already ends at the new time.
-    pub(super) fn add(&mut self, nets: &[IpNet], until: u64, reason: &str, now: u64) -> Result<Made> {
-        let raw = raw_of(&Ban { until, own: until, ..form::new(reason, now) });
+    /// Bans all of them; one that is there already ends at the new time.
+    pub(super) fn add(&mut self, news: &[New<'_>], now: u64) -> Result<Made> {
         let mut made = Made::default();
         let mut any_prefix = false;
-        for net in nets {
-            let added = match place(net) {
+        for new in news {
+            let raw = raw_of(&form::new(new, now));
+            let added = match place(&new.prefix) {
                 Place::Source(key) => self.add_source(key, &raw, now)?,
                 Place::Prefix => {
                     any_prefix = true;
-                    self.add_prefix(net, &raw, now)?
+                    self.add_prefix(&new.prefix, &raw, now)?
                 }
             };
             match added {
-                Some(true) => made.made += 1,
+                Some(true) => {
+                    made.made += 1;
+                    self.count(MADE + new.origin as usize, 1);
+                }
                 Some(false) => made.replaced += 1,
-                None => made.full.push(*net),
+                None => made.full.push(new.prefix),
             }
         }
         if any_prefix {
             self.cover(now)?;
         }
-        self.count(MADE, made.made);
         self.count(REFUSED, made.full.len() as u64);
         Ok(made)
     }
@@ -331,7 +358,7 @@ fn is<T>(result: &Result<T, MapError>, errno: i32) -> bool {
 
 /// When a ban of that length ends.
 #[must_use]
-pub fn end(now: u64, length: Option<Duration>) -> u64 {
+pub(super) fn end(now: u64, length: Option<Duration>) -> u64 {
     let Some(length) = length else { return FOREVER };
     u64::try_from(length.as_nanos()).map_or(FOREVER, |length| now.saturating_add(length))
 }

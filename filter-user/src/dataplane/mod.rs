@@ -64,7 +64,7 @@ mod tc;
 mod xdp;
 
 pub use apply::apply;
-pub use bans::{Banned, Figures, Made, end};
+pub use bans::{Banned, Figures, Made, New};
 pub use detach::detach;
 pub use keymap::{KEY_WORDS, KeyMap, Timeline, Window};
 pub use look::{Attached, attached};
@@ -247,10 +247,20 @@ impl Dataplane {
         tables::disarm(&self.pins.map(name::ARMS))
     }
 
-    /// Bans prefixes for so long (`None`: for ever); those that are banned already end at the new time.
-    pub fn ban(&self, prefixes: &[IpNet], length: Option<Duration>, reason: &str) -> Result<Made> {
-        let now = monotonic()?;
-        self.bans.lock().map_err(poisoned)?.add(prefixes, end(now, length), reason, now)
+    /// Bans prefixes; those that are banned already end at the new time.
+    pub fn ban(&self, bans: &[New<'_>]) -> Result<Made> {
+        self.bans.lock().map_err(poisoned)?.add(bans, monotonic()?)
+    }
+
+    /// Whether the bans from before the boot have been put into these tables; `set_bans_restored` says so.
+    pub fn are_bans_restored(&self) -> Result<bool> {
+        Ok(self.bans.lock().map_err(poisoned)?.is_restored())
+    }
+
+    /// See [`Dataplane::are_bans_restored`].
+    pub fn set_bans_restored(&self) -> Result<()> {
+        self.bans.lock().map_err(poisoned)?.set_restored();
+        Ok(())
     }
 
     /// Ends bans of exactly these prefixes; returns how many there were.

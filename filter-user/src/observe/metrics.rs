@@ -11,6 +11,7 @@ use std::{collections::HashMap, time::SystemTime};
 
 use filter_common::{
     abi::{Counter, Plane},
+    ban::Origin,
     reason::{Action, Reason},
 };
 use prometheus::{
@@ -201,7 +202,9 @@ fn lists(sample: &Sample, facts: &Facts, values: &mut Values) {
     }
     values.set(&table::BAN_ENTRIES, &["source"], float(sample.bans.sources));
     values.set(&table::BAN_ENTRIES, &["prefix"], float(sample.bans.prefixes));
-    values.add(&table::BANS_MADE, &[], sample.bans.made);
+    for (origin, made) in Origin::ALL.into_iter().zip(sample.bans.made) {
+        values.add(&table::BANS_MADE, &[origin.label()], made);
+    }
     values.add(&table::BANS_REFUSED, &[], sample.bans.refused);
 }
 

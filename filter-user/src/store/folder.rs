@@ -71,9 +71,22 @@ impl Folder {
     ///
     /// An error is the system's: the file may be fine.
     pub fn read<T: DeserializeOwned>(&mut self, name: &str, largest: u64) -> Result<Option<T>> {
+        self.read_with(name, largest, |content| {
+            serde_json::from_slice(content).map_err(|error| error.to_string())
+        })
+    }
+
+    /// The same for what is no JSON; `parse` makes sense of the content or says why it makes none.
+    pub fn read_with<T, E: Into<String>>(
+        &mut self,
+        name: &str,
+        largest: u64,
+        parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Result<Option<T>> {
         let damage = match self.load(name, largest) {
-            Ok(Ok(bytes)) => match content(name, &bytes) {
-                Ok(value) => return Ok(Some(value)),
+            Ok(Ok(bytes)) => match frame::decode(name, &bytes).map(parse) {
+                Ok(Ok(value)) => return Ok(Some(value)),
+                Ok(Err(why)) => Damage::Content(why.into()),
                 Err(damage) => damage,
             },
             Ok(Err(damage)) => damage,
@@ -92,7 +105,12 @@ impl Folder {
 
     /// Writes a file: after a crash at any moment it holds this or what it held before.
     pub fn write(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let bytes = frame::encode(name, &serde_json::to_vec(value)?);
+        self.write_bytes(name, &serde_json::to_vec(value)?)
+    }
+
+    /// The same for what is no JSON.
+    pub fn write_bytes(&self, name: &str, content: &[u8]) -> Result<()> {
+        let bytes = frame::encode(name, content);
         self.replace(name, &bytes).with_context(|| format!("write {}", self.shown(name)))
     }
 

@@ -3,19 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, Result};
 use filter_common::config::{MAX_SERVICES, Service, flags, service, syn_mode};
-use ipnet::IpNet;
 use tracing::{info, warn};
 
-use super::revisions;
+use super::{bans::Memory, revisions};
 use crate::{
     config::{self, Host, Loaded, Mode, Report, Settings, value::Probe},
     daemon::{
-        bans::{Add, Added, Guard, Refusal},
+        bans::Keeper,
         commit::Standing,
         config::plan::needs_restart,
         kernel_log::KernelLog,
@@ -24,7 +23,6 @@ use crate::{
         secrets::{self, Secrets},
     },
     dataplane::{self, Dataplane, InterfacePlan, Lists, Plan},
-    guard::Found,
     observe::{
         metrics::{Facts, RuleFacts},
         status::why,
@@ -64,6 +62,8 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     /// How often in a row each probe has failed.
     pub(super) failures: BTreeMap<Probe, u32>,
+    /// What there is about bans beside the kernel's tables.
+    pub(super) bans: Memory,
 }
 
 impl std::fmt::Debug for State {
@@ -74,7 +74,13 @@ impl std::fmt::Debug for State {
 
 impl State {
     /// Looks at the host, plans and applies.
-    pub(super) fn start(loaded: Loaded, mut ledger: Ledger, begin: Begin, replace: bool) -> Result<Self> {
+    pub(super) fn start(
+        loaded: Loaded,
+        mut ledger: Ledger,
+        begin: Begin,
+        replace: bool,
+        keeper: &mut Keeper,
+    ) -> Result<Self> {
         let host = Host::read()?;
         let bypassed = revisions::is_bypassed(&ledger);
         let (mut plan, report) = config::fit(&in_force(&loaded, bypassed), &host)?;
@@ -84,10 +90,8 @@ impl State {
         plan.replace = false;
         let secrets = Secrets::start(&dataplane, secret_settings(&loaded.settings)).context("cookie keys")?;
         tell_attached(&dataplane)?;
-        dataplane.sweep_all_bans().context("bans")?;
-        sys::trim_memory();
         revisions::note_start(&mut ledger, begin, &loaded);
-        Ok(Self {
+        let mut state = Self {
             facts: facts(&in_force(&loaded, bypassed).settings, &plan),
             settings: loaded.settings,
             report: loaded.report,
@@ -102,7 +106,11 @@ impl State {
             lists_before: None,
             ledger,
             failures: BTreeMap::new(),
-        })
+            bans: Memory::default(),
+        };
+        state.dataplane.sweep_all_bans().and_then(|()| state.restore_bans(keeper)).context("bans")?;
+        sys::trim_memory();
+        Ok(state)
     }
 
     /// What a configuration comes to on this host as it is now; nothing is changed.
@@ -205,46 +213,6 @@ impl State {
         Ok(())
     }
 
-    /// Bans what neither the guard rails nor a full table refuse.
-    pub(super) fn ban(&self, add: &Add) -> Result<Added> {
-        let near = self.settings.management.auto.then(|| Found::near(add.ssh.as_deref()));
-        let peers = near.map_or_else(Vec::new, |found| found.not_to_ban());
-        let (guard, mut added) =
-            (Guard::new(&self.plan).also(peers), Added { schema: 1, ..Added::default() });
-        let mut fine = Vec::with_capacity(add.entries.len());
-        for entry in add.entries.iter().map(IpNet::trunc) {
-            match guard.refusal(&entry) {
-                None => fine.push(entry),
-                Some((message, hint)) => {
-                    added.refuse(Refusal { entry, full: false, message, hint: hint.to_owned() });
-                }
-            }
-        }
-        if add.dry_run {
-            added.replaced = self.banned(&fine)?;
-            added.made = fine.len() as u64 - added.replaced;
-            return Ok(added);
-        }
-        let made = self.dataplane.ban(&fine, add.ttl_seconds.map(Duration::from_secs), &add.reason)?;
-        (added.made, added.replaced) = (made.made, made.replaced);
-        for entry in made.full {
-            added.refuse(full(entry));
-        }
-        info!(made = added.made, replaced = added.replaced, refused = added.refused, "bans on request");
-        Ok(added)
-    }
-
-    /// How many of these are banned, exactly as they are.
-    pub(super) fn banned(&self, entries: &[IpNet]) -> Result<u64> {
-        let wanted: BTreeSet<_> = entries.iter().map(IpNet::trunc).collect();
-        let mut count = 0;
-        self.dataplane.each_ban(|banned| {
-            count += u64::from(wanted.contains(&banned.prefix));
-            true
-        })?;
-        Ok(count)
-    }
-
     fn replace(&mut self, dataplane: Dataplane) -> Result<()> {
         self.flush_kernel_log();
         self.kernel_log = None;
@@ -281,15 +249,6 @@ impl State {
             }
         }
     }
-}
-
-/// There is no room for a ban.
-fn full(entry: IpNet) -> Refusal {
-    let source = entry.prefix_len() == if entry.addr().is_ipv4() { 32 } else { 64 };
-    let knob = if source { "limits.bans" } else { "limits.banned_prefixes" };
-    let message = format!("no room for {entry}: the table is full ({knob})");
-    let hint = format!("raise {knob} and reload, or end other bans: floodwall ban list");
-    Refusal { entry, full: true, message, hint }
 }
 
 /// The configuration as it is carried out: while the filter is bypassed, as in observe mode.

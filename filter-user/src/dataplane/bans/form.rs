@@ -8,6 +8,7 @@ use filter_common::{
 };
 use ipnet::IpNet;
 
+use super::{New, end};
 use crate::dataplane::bytes::address_key;
 
 /// Words of a [`Ban`].
@@ -72,12 +73,14 @@ pub(super) const fn gate_of(net: &IpNet) -> u64 {
     }
 }
 
-/// A ban from now on; its end is for the caller to fill in.
-pub(super) fn new(reason: &str, now: u64) -> Ban {
-    let mut bytes = [0; REASON_LEN];
-    let cut = &reason.as_bytes()[..reason.floor_char_boundary(REASON_LEN)];
-    bytes[..cut.len()].copy_from_slice(cut);
-    Ban { since: (now / 1_000_000_000) as u32, reason: bytes, ..Ban::default() }
+/// A ban as it is kept.
+pub(super) fn new(new: &New<'_>, now: u64) -> Ban {
+    let mut reason = [0; REASON_LEN];
+    let cut = &new.reason.as_bytes()[..new.reason.floor_char_boundary(REASON_LEN)];
+    reason[..cut.len()].copy_from_slice(cut);
+    let until = end(now, new.length);
+    let since = (now / 1_000_000_000).saturating_sub(new.age.as_secs());
+    Ban { until, own: until, since: since as u32, origin: new.origin as u32, reason }
 }
 
 pub(super) fn raw_of(ban: &Ban) -> Raw {

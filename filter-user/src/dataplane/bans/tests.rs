@@ -34,13 +34,18 @@ fn keys_are_those_of_packets() {
 
 #[test]
 fn a_long_reason_is_cut_between_characters() {
-    let ban = form::new(&"ä".repeat(40), 5_000_000_000);
-    assert_eq!(ban.since, 5);
+    let made = |reason: &str, now| {
+        let (length, age) = (Some(Duration::from_secs(1)), Duration::from_secs(2));
+        let new = New { prefix: net("9.9.9.9/32"), length, origin: Origin::Detector, reason, age };
+        form::new(&new, now)
+    };
+    let ban = made(&"ä".repeat(40), 5_000_000_000);
+    assert_eq!((ban.since, ban.own, ban.origin), (3, 6_000_000_000, 1));
     let text = String::from_utf8(ban.reason.to_vec()).unwrap();
     assert_eq!(text.trim_end_matches('\0'), "ä".repeat(16));
-    let odd = form::new(&format!("x{}", "ä".repeat(40)), 0).reason;
+    let odd = made(&format!("x{}", "ä".repeat(40)), 0).reason;
     assert_eq!(odd[31], 0);
-    let ban = Ban { until: 1, own: 2, since: 3, origin: 4, ..form::new("why", 0) };
+    let ban = Ban { until: 1, own: 2, since: 3, origin: 4, ..made("why", 0) };
     assert_eq!(ban_of(&raw_of(&ban)), ban);
 }
 

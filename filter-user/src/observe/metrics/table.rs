@@ -82,8 +82,8 @@ metrics! {
         "Prefixes that the list was given.";
     BAN_ENTRIES Gauge "ban_entries" ["kind"]
         "Bans in force: sources (IPv4 addresses, IPv6 /64s) and other prefixes; those that have just ended may be among them.";
-    BANS_MADE Counter "bans_total" []
-        "Bans made.";
+    BANS_MADE Counter "bans_total" ["origin"]
+        "Bans made, by who made them: an operator (imports and restored ones are counted as well) or the detector.";
     BANS_REFUSED Counter "bans_refused_total" []
         "Bans refused because limits.bans or limits.banned_prefixes was reached.";
     MAP_ENTRIES Gauge "map_entries" ["map"]

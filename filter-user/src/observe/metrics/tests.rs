@@ -33,7 +33,7 @@ fn sample() -> Sample {
             Armed::default(),
             Armed { syn: Switched { on: true, count: 4, ..Switched::default() }, ..Armed::default() },
         ],
-        bans: Figures { sources: 5, prefixes: 2, made: 9, refused: 1 },
+        bans: Figures { sources: 5, prefixes: 2, made: [9, 3], refused: 1 },
         rules: vec![
             RuleCount {
                 passed: Counter { packets: 6, bytes: 600 },
