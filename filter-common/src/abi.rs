@@ -70,6 +70,8 @@ pub mod name {
     pub const BANNED: &str = "BANNED";
     /// Array with one [`crate::ban::Control`].
     pub const BAN_CONTROL: &str = "BAN_CONTROL";
+    /// Array with one program: what packets that pass go on to.
+    pub const NEXT: &str = "NEXT";
     /// LPM trie of the sources that rules ask for, key v4-mapped, value a bit for each rule.
     pub const RULE_SRC: &str = "RULE_SRC";
     /// The same for destinations.

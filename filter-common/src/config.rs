@@ -240,6 +240,8 @@ pub mod flags {
     pub const OBSERVE_SERVICES: u32 = 1 << 27;
     /// Some service, or the host, has limits besides those per source.
     pub const MORE_LIMITS: u32 = 1 << 28;
+    /// What passes goes on to another XDP program.
+    pub const NEXT: u32 = 1 << 29;
 }
 
 /// Bits of [`Config::list_families`].

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
     macros::btf_map,
 };
 use filter_common::{
@@ -72,6 +72,10 @@ pub(crate) static RULE_COUNTERS: PerCpuArray<Counter, { rules::COUNTERS_LEN as u
 pub(crate) static RULE_BUCKETS: Array<Word, MAX_RULES> = Array::new();
 #[btf_map]
 pub(crate) static LOCAL: HashMap<[u32; 4], u8, 1024> = HashMap::new();
+
+/// The program that goes on with packets that pass. Each program of ours has one of its own.
+#[btf_map]
+pub(crate) static NEXT: ProgramArray<1> = ProgramArray::new();
 
 // Made anew by each reload, as large as the lists are.
 #[btf_map]

@@ -192,7 +192,21 @@ pub(crate) fn run(context: XdpContext) -> u32 {
     };
     let plane = Plane::received(exit >> OBSERVED & 1 != 0);
     count(exit & 0xff, length as u64, plane, &kernel);
-    exit >> ACTION & 0xff
+    let action = exit >> ACTION & 0xff;
+    if kernel.config().has(flags::NEXT) && opaque(action) == xdp_action::XDP_PASS {
+        // SAFETY: nothing here has anything to drop. It returns if there is no such program.
+        unsafe { maps::NEXT.tail_call(&context, 0) };
+    }
+    action
+}
+
+/// The same number, of unknown origin to the compiler: it would ask for it first, and then nothing of the condition is dead code
+/// where it is off.
+#[inline(always)]
+fn opaque(mut number: u32) -> u32 {
+    // SAFETY: the number comes out as it went in.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack)) };
+    number
 }
 
 /// What is for a stage of TCP's: an exit and the frame's length. It has been parsed once, so nothing speaks against it.

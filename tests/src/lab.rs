@@ -1,5 +1,7 @@
 //! The laboratory's own kernel programs: loaded, attached, counted.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
@@ -56,6 +58,21 @@ impl Lab {
             program.attach_to_if_index(device::index(interface)?, XdpMode::Driver)?;
             Ok(())
         })
+    }
+
+    /// Pins an XDP program, for somebody else to use.
+    pub fn pin_xdp(&mut self, name: &str, path: &Path) -> Result<()> {
+        let program = self.xdp(name)?;
+        program.load().with_context(|| format!("load {name}"))?;
+        program.pin(path).with_context(|| format!("pin {}", path.display()))
+    }
+
+    /// Pins a tc program.
+    pub fn pin_tc(&mut self, name: &str, path: &Path) -> Result<()> {
+        let program: &mut SchedClassifier =
+            self.0.program_mut(name).context("no such program")?.try_into()?;
+        program.load().with_context(|| format!("load {name}"))?;
+        program.pin(path).with_context(|| format!("pin {}", path.display()))
     }
 
     /// Attaches a tc program behind what is attached already.

@@ -22,6 +22,8 @@ fn configurations() -> Vec<(&'static str, Config)> {
         ("challenge", service("syn = { mode = \"challenge\" }")),
         ("cookie", service("syn = { mode = \"cookie\" }")),
         ("decode", service("syn = { mode = \"cookie\" }").interface("handover = \"decode\"")),
+        // Nothing is pinned there: our program is the same as if there were.
+        ("next", service("").interface("next = \"/sys/fs/bpf/nothing-is-pinned-here\"")),
         ("rules", service("").also(RULES)),
         (
             "everything",

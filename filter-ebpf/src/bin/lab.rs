@@ -64,6 +64,27 @@ pub fn pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
+/// Stands for somebody else's program behind the filter.
+#[xdp]
+pub fn onward(ctx: XdpContext) -> u32 {
+    go_on(&ctx)
+}
+
+/// The same, for frames in several buffers.
+#[xdp(frags)]
+pub fn onward_frags(ctx: XdpContext) -> u32 {
+    go_on(&ctx)
+}
+
+#[inline(always)]
+fn go_on(ctx: &XdpContext) -> u32 {
+    count(Tally::Onward);
+    if ctx.metadata() < ctx.metadata_end() {
+        count(Tally::OnwardMeta);
+    }
+    xdp_action::XDP_PASS
+}
+
 /// Counts what forged sources get through to the stack.
 #[classifier]
 pub fn witness(ctx: TcContext) -> i32 {

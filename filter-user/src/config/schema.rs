@@ -328,6 +328,9 @@ section! {
         /// for drivers without metadata.
         handover: Spanned<HandOver> =
             choice(&[("auto", HandOver::Auto), ("decode", HandOver::Decode)]).or("auto");
+        /// Where another XDP program is pinned that goes on with the packets that pass, instead of the stack; see [another XDP program
+        /// behind this one](#another-xdp-program-behind-this-one).
+        next: Option<Spanned<PathBuf>> = path().optional("none");
         /// `true`: on this interface count what would happen, pass everything and answer nothing, whatever `daemon.mode` says.
         observe: bool = switch();
     }

@@ -180,6 +180,7 @@ impl Live {
             mode: state.facts.mode.label().to_owned(),
             services: state.facts.services.clone(),
             absent: state.plan.absent.clone(),
+            next: state.facts.next.clone(),
             config: config::source::shown(&self.path),
             reload_successful: state.facts.reload_successful,
             uptime_seconds: self.started.elapsed().as_secs(),

@@ -80,8 +80,7 @@ impl<'a> Target<'a> {
             ifindex,
             assigned,
             xdp,
-            // In generic mode such a program would lose the hand-over to tc, and gets frames in one piece without it.
-            frags: plan.frags && xdp != xdp::Now::Ours(netlink::Mode::Generic),
+            frags: takes_frags(plan, xdp),
             tc: [Tc::look(plan, Side::Ingress, ifindex, pins)?, Tc::look(plan, Side::Egress, ifindex, pins)?],
             config: load::config(plan, assigned.slot, seed, schema)?,
             programs: None,
@@ -101,6 +100,14 @@ impl<'a> Target<'a> {
         let attached = xdp::fits(mode, self.plan.attach) && self.tc.iter().all(fits);
         let now = fingerprint::of(plan, &self.config, self.frags, schema, pins, self.record());
         attached && now == self.assigned.fingerprint
+    }
+}
+
+/// As the next program does. In generic mode such a program would lose the hand-over to tc, and gets frames in one piece without it.
+fn takes_frags(plan: &InterfacePlan, now: xdp::Now) -> bool {
+    match plan.next.as_ref().and_then(|next| next.program.as_ref()) {
+        Some(next) => next.frags,
+        None => plan.frags && now != xdp::Now::Ours(netlink::Mode::Generic),
     }
 }
 
@@ -164,7 +171,7 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema) -> Result<Vec<String>
 fn became_generic(targets: &[Target<'_>], pins: &Pins) -> Result<bool> {
     for target in targets.iter().filter(|target| target.frags && target.xdp.is_new()) {
         let now = xdp::now(&target.plan.name, target.ifindex, &pins.link(target.ifindex, Hook::Xdp), false)?;
-        if now == xdp::Now::Ours(netlink::Mode::Generic) {
+        if now == xdp::Now::Ours(netlink::Mode::Generic) && !takes_frags(target.plan, now) {
             return Ok(true);
         }
     }
@@ -230,15 +237,25 @@ fn running(targets: &[Target<'_>], plan: &Plan, schema: &Schema, pins: &Pins) ->
 fn load_new(targets: &mut [Target<'_>], plan: &Plan, schema: &Schema, pins: &Pins) -> Result<()> {
     let paths = STATE.into_iter().chain(LISTS).map(|name| (name, pins.map(name))).collect();
     for target in targets.iter_mut().filter(|target| target.xdp.is_new()) {
-        load_one(target, plan, schema, &paths)?;
+        load_one(target, plan, schema, pins, &paths)?;
     }
     Ok(())
 }
 
-fn load_one(target: &mut Target<'_>, plan: &Plan, schema: &Schema, paths: &MapPaths) -> Result<()> {
+fn load_one(
+    target: &mut Target<'_>,
+    plan: &Plan,
+    schema: &Schema,
+    pins: &Pins,
+    paths: &MapPaths,
+) -> Result<()> {
     let sides = target.tc.iter().filter(|tc| tc.wanted.is_some()).map(|tc| tc.side);
     let programs = load::load(plan, &target.config, sides, target.frags, schema, paths);
-    target.programs = Some(programs.with_context(|| on(target.plan))?);
+    let programs = programs.with_context(|| on(target.plan))?;
+    if let Some(next) = target.plan.next.as_ref().and_then(|next| next.program.as_ref()) {
+        next.follow(&programs, target.ifindex, pins).with_context(|| on(target.plan))?;
+    }
+    target.programs = Some(programs);
     Ok(())
 }
 
@@ -251,7 +268,7 @@ fn load_all(
 ) -> Result<()> {
     let paths = map_paths(pins, schema, notes)?;
     for target in targets.iter_mut() {
-        load_one(target, plan, schema, &paths)?;
+        load_one(target, plan, schema, pins, &paths)?;
     }
     let programs = targets.first_mut().and_then(|target| target.programs.as_mut()).context("no programs")?;
     fill(plan, programs)?;

@@ -8,7 +8,7 @@ use filter_common::abi::name;
 
 use super::{
     apply::{Target, Tc},
-    foreign, load, netlink,
+    foreign, load, netlink, next,
     pins::{Hook, Pins, exists, make_owner_only, remove_folder, unpin},
     plan::InterfacePlan,
     schema::STATE,
@@ -46,6 +46,7 @@ pub(super) fn commit(
     for target in targets.iter_mut() {
         swap(target, pins, notes).with_context(|| format!("interface {}", target.plan.name))?;
     }
+    next::tidy(targets, kept, pins)?;
     remove_left_over(targets, kept, pins, slots, notes)?;
     for target in targets.iter() {
         if target.assigned.reused {

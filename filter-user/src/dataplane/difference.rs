@@ -1,6 +1,9 @@
 //! What makes the programs of one plan others than those of another: what [`super::apply`] hashes, part by part.
 
-use super::{bytes::bytes_of, plan::Plan};
+use super::{
+    bytes::bytes_of,
+    plan::{InterfacePlan, Plan},
+};
 
 impl Plan {
     /// Why `new` needs other programs than this plan, in words; nothing: they are adopted as they are.
@@ -15,6 +18,10 @@ impl Plan {
             let hooks = (old.attach, old.ingress, old.egress, old.frags);
             if hooks != (interface.attach, interface.ingress, interface.egress, interface.frags) {
                 why.push(format!("how {} is attached", interface.name));
+            }
+            let next = |plan: &InterfacePlan| plan.next.as_ref().map(|next| (next.path.clone(), next.id()));
+            if next(old) != next(interface) {
+                why.push(format!("what {} hands on to", interface.name));
             }
             if old.config != interface.config {
                 why.push(format!("constants of {}", interface.name));

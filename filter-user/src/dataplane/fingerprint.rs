@@ -6,9 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     bytes::bytes_of,
-    object,
+    next, object,
     pins::Pins,
-    plan::Plan,
+    plan::{NextPlan, Plan},
     schema::{LISTS, STATE, Schema},
     slots::Record,
     status,
@@ -41,6 +41,8 @@ pub(super) fn of(
     let Some(running) = status::interface(pins, config.interface, record) else {
         return Fingerprint::default();
     };
+    let next = plan.interfaces.iter().find(|interface| interface.name == running.name);
+    let next = next.and_then(|interface| interface.next.as_ref()).map(NextPlan::id);
     let mut hash = Sha256::new();
     hash.update(object::FILTER);
     hash.update([u8::from(frags)]);
@@ -51,6 +53,7 @@ pub(super) fn of(
     hash.update(bytes_of(&*plan.rules));
     hash.update(format!("{:?}", plan.words));
     hash.update(format!("{:?} {:?} {:?}", plan.management, schema.sizes(), maps(pins)));
+    hash.update(format!("{next:?} {:?}", next::maps(pins, running.ifindex)));
     for id in [running.xdp_program, running.tc_program, running.egress_program] {
         hash.update(id.unwrap_or_default().to_ne_bytes());
     }

@@ -28,8 +28,13 @@ impl Attached {
 /// The XDP program on `interface`, if there is one.
 pub fn attached(interface: &str) -> Result<Option<Attached>> {
     let Some(found) = netlink::xdp(netlink::index(interface)?)? else { return Ok(None) };
+    Ok(Some(Attached { mode: found.mode, id: found.program, name: program_name(found.program) }))
+}
+
+/// The name of a loaded program; empty where that cannot be read.
+#[must_use]
+pub fn program_name(id: u32) -> String {
     let mut programs = loaded_programs().filter_map(Result::ok);
-    let program = programs.find(|program| program.id() == found.program);
-    let name = program.and_then(|program| program.name_as_str().map(str::to_owned)).unwrap_or_default();
-    Ok(Some(Attached { mode: found.mode, id: found.program, name }))
+    let program = programs.find(|program| program.id() == id);
+    program.and_then(|program| program.name_as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`plan`], `difference` | what a configuration asks for, and what another one asks for beside it |
 //! | `apply`, `commit`, `load` | loading everything, then swapping |
-//! | `xdp`, `tc`, `foreign`, `netlink`, `sys` | attachments and what the kernel says about them |
+//! | `xdp`, `tc`, `next`, `foreign`, `netlink`, `sys` | attachments and what the kernel says about them |
 //! | `detach`, `panic` | taking it off, tidily or at once |
 //! | `pins`, `schema`, `slots`, `inherit`, `fingerprint` | what outlives the daemon |
 //! | `tables`, `rules`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
@@ -49,6 +49,7 @@ mod look;
 mod mapping;
 pub mod measure;
 mod netlink;
+mod next;
 pub mod object;
 mod panic;
 mod pins;
@@ -67,10 +68,11 @@ pub use apply::apply;
 pub use bans::{Banned, Figures, Made, New};
 pub use detach::detach;
 pub use keymap::{KEY_WORDS, KeyMap, Timeline, Window};
-pub use look::{Attached, attached};
+pub use look::{Attached, attached, program_name};
 pub use netlink::{Mode, Stack, stacked};
+pub use next::Next;
 pub use panic::{Undone, panic};
-pub use plan::{Attach, Ingress, InterfacePlan, Lists, Plan, Tables};
+pub use plan::{Attach, Ingress, InterfacePlan, Lists, NextPlan, Plan, Tables};
 pub use rules::RuleCount;
 pub use status::{Count, Interface, KeyStatus, Program};
 pub use tables::{Armed, Fill, SAMPLE_LINES, Switched};

@@ -204,7 +204,7 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Every folder above `root` can only be changed by root: what is checked stays true.
-fn check_ancestors(root: &Path) -> Result<()> {
+pub(super) fn check_ancestors(root: &Path) -> Result<()> {
     for folder in root.ancestors().skip(1) {
         let Some(found) = look(folder)? else { continue };
         ensure!(found.uid() == 0, "{} is not owned by root", folder.display());

@@ -18,6 +18,8 @@ use filter_common::{
 };
 use ipnet::IpNet;
 
+use super::Next;
+
 /// How to attach to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attach {
@@ -40,6 +42,23 @@ pub enum Ingress {
     Clsact,
 }
 
+/// What packets go on to when they pass.
+#[derive(Clone, Debug)]
+pub struct NextPlan {
+    /// Where it is pinned.
+    pub path: PathBuf,
+    /// What is; without it packets go on to the stack.
+    pub program: Option<Next>,
+}
+
+impl NextPlan {
+    /// The program's id.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.program.as_ref().map(|program| program.id)
+    }
+}
+
 /// One interface of a [`Plan`].
 #[derive(Clone, Debug)]
 pub struct InterfacePlan {
@@ -53,6 +72,8 @@ pub struct InterfacePlan {
     pub egress: Option<Ingress>,
     /// Its frames may lie in several buffers.
     pub frags: bool,
+    /// The XDP program that goes on with what passes.
+    pub next: Option<NextPlan>,
     /// The read-only global of its programs; `interface`, `seed` and `abi` are filled in by `apply`.
     pub config: Box<Config>,
 }

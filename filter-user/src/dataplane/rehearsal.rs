@@ -34,6 +34,7 @@ use super::{
     local::Local,
     netlink, object,
     pins::{Pins, exists, make_private, remove_folder},
+    program_name,
     schema::{Fate, LISTS, STATE, Schema},
 };
 
@@ -100,6 +101,7 @@ pub struct Rehearsal {
     ports: Box<Ports>,
     rules: Box<rules::Rules>,
     notes: Vec<String>,
+    next: Option<String>,
     /// What the counters said last.
     seen: Vec<[u64; 2]>,
     seen_rules: Vec<u64>,
@@ -117,6 +119,8 @@ struct Scene<'a> {
     interface: &'a str,
     ifindex: Option<u32>,
     globals: Globals<'a>,
+    /// What the live program goes on to; the rehearsal stops there.
+    next: Option<String>,
     schema: &'a Schema,
     pins: &'a Pins,
     /// Maps that are the live filter's.
@@ -145,6 +149,7 @@ impl Rehearsal {
             interface: &attached.name,
             ifindex: Some(attached.ifindex),
             globals: program.globals()?,
+            next: attached.next.map(|id| format!("the XDP program {id} ({})", program_name(id))),
             schema,
             pins: &pins,
             shared: maps::SHARED.into_iter().chain(LISTS).collect(),
@@ -194,6 +199,7 @@ impl Rehearsal {
             interface,
             ifindex: netlink::index(interface).ok(),
             globals: Globals::of(plan, &config),
+            next: target.next.as_ref().map(|next| format!("what is pinned at {}", next.path.display())),
             schema,
             pins,
             shared,
@@ -222,7 +228,7 @@ impl Rehearsal {
         scene: &Scene<'_>,
         fill: impl FnOnce(&mut Ebpf, &Maps, &MapPaths) -> Result<()>,
     ) -> Result<Self> {
-        let Scene { interface, ifindex, globals, schema, pins, shared, start } = scene;
+        let Scene { interface, ifindex, globals, next, schema, pins, shared, start } = scene;
         let place = |name| {
             let folder = if shared.contains(&name) { &pins.maps } else { folder };
             (name, folder.join(name))
@@ -245,6 +251,7 @@ impl Rehearsal {
             rules: bytes::from_bytes(globals.rules).context(global)?,
             config,
             notes,
+            next: next.clone(),
             seen: vec![[0; 2]; PLANES.len() * REASONS],
             seen_rules: vec![0; rules::COUNTERS as usize],
             out: vec![0; testrun::ROOM],
@@ -340,6 +347,12 @@ impl Rehearsal {
 
     fn program(&mut self) -> Result<&mut Xdp> {
         load::xdp(&mut self.ebpf)
+    }
+
+    /// Whose the packets are that pass; `None`: the stack's.
+    #[must_use]
+    pub fn next(&self) -> Option<&str> {
+        self.next.as_deref()
     }
 
     /// What is odd about it, for people.

@@ -7,7 +7,7 @@ use filter_common::{abi::Plane, reason::Reason};
 use super::{
     MAX_AGE_PERIODS, Mode, Timeline,
     commit::is_pinned,
-    netlink,
+    netlink, next,
     pins::{Hook, Pins},
     slots::Record,
     sys,
@@ -29,6 +29,8 @@ pub struct Interface {
     pub ingress: Option<TcKind>,
     /// How tc egress runs, if it does.
     pub egress: Option<TcKind>,
+    /// Id of the program that packets go on to when they pass.
+    pub next: Option<u32>,
     /// Id of the XDP program.
     pub xdp_program: Option<u32>,
     /// Id of the tc ingress program.
@@ -71,7 +73,19 @@ pub(super) fn interface(pins: &Pins, slot: u32, record: Record) -> Option<Interf
         return None;
     }
     let ((ingress, tc_program), (egress, egress_program)) = (ingress.unzip(), egress.unzip());
-    Some(Interface { name, ifindex, slot, mode, ingress, egress, xdp_program, tc_program, egress_program })
+    let next = next::running(pins, ifindex);
+    Some(Interface {
+        name,
+        ifindex,
+        slot,
+        mode,
+        ingress,
+        egress,
+        next,
+        xdp_program,
+        tc_program,
+        egress_program,
+    })
 }
 
 /// How many packets of an interface met one fate.

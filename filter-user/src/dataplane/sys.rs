@@ -1,6 +1,8 @@
 //! What the kernel says about pinned links and large maps, where aya keeps it to itself.
 #![expect(unsafe_code, reason = "bpf(2) commands that aya does not offer")]
 
+pub(super) mod programs;
+
 use std::{
     ffi::CString,
     io,
@@ -69,8 +71,12 @@ pub(super) fn detach_xdp_link_of(ifindex: u32, program: u32) -> io::Result<bool>
 
 /// Id of the program that is pinned at `path`, or that the link there runs.
 pub(super) fn pinned_program(path: &Path) -> io::Result<Option<u32>> {
-    let object = open(path)?;
-    Ok(program_of(&std::fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd()))?))
+    Ok(program_of(&fdinfo(&open(path)?)?))
+}
+
+/// What the kernel tells about a descriptor.
+pub(super) fn fdinfo(object: &OwnedFd) -> io::Result<String> {
+    std::fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_raw_fd()))
 }
 
 /// The program that a descriptor's `fdinfo` names.
@@ -207,7 +213,8 @@ struct PathAttr {
     flags: u32,
 }
 
-fn open(path: &Path) -> io::Result<OwnedFd> {
+/// What is pinned at `path`.
+pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let fd = bpf(BPF_OBJ_GET, &mut PathAttr { path: path.as_ptr() as u64, fd: 0, flags: 0 })?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.

@@ -75,6 +75,8 @@ pub struct Subject {
     pub fingerprint: Option<String>,
     /// observe or enforce.
     pub mode: &'static str,
+    /// What goes on with packets that pass, if that is not the stack. It is not asked.
+    pub next: Option<String>,
 }
 
 impl Subject {
@@ -82,7 +84,12 @@ impl Subject {
     #[must_use]
     pub fn of(rehearsal: &Rehearsal) -> Self {
         let mode = if rehearsal.config().has(flags::OBSERVE) { "observe" } else { "enforce" };
-        Self { interface: rehearsal.interface().to_owned(), fingerprint: rehearsal.fingerprint(), mode }
+        Self {
+            interface: rehearsal.interface().to_owned(),
+            fingerprint: rehearsal.fingerprint(),
+            mode,
+            next: rehearsal.next().map(str::to_owned),
+        }
     }
 }
 

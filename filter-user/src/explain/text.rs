@@ -27,6 +27,9 @@ impl Explanation {
         if self.observed {
             text += "observed: it is counted, and passes\n";
         }
+        if let Some(next) = self.program.next.as_ref().filter(|_| self.observed || self.verdict == "pass") {
+            let _ = writeln!(text, "then {next} goes on with it");
+        }
         let _ = writeln!(text, "{}\n", self.packet);
         for (number, step) in (1..).zip(&self.stages) {
             let found = match step.found {
@@ -92,6 +95,7 @@ mod tests {
                 interface: "eth0".to_owned(),
                 fingerprint: Some("1f3a90c2".to_owned()),
                 mode: "observe",
+                next: None,
             },
             stages: vec![
                 step("parse", Found::No),
@@ -120,6 +124,13 @@ why: The source is banned, and the ban has not ended.
 try: floodwall ban test 9.9.9.9
 ";
         assert_eq!(text, expected);
+        let mut onward = explanation();
+        onward.program.next = Some("the XDP program 41 (balance)".to_owned());
+        assert!(
+            onward.text(false).contains("passes\nthen the XDP program 41 (balance) goes on with it\nTCP")
+        );
+        (onward.observed, onward.verdict) = (false, "drop");
+        assert!(!onward.text(false).contains("balance"));
         assert!(explanation().text(true).starts_with("\x1b[1;33mWOULD DROP\x1b[0m"));
     }
 

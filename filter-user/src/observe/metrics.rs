@@ -7,7 +7,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{collections::BTreeMap, collections::HashMap, time::SystemTime};
 
 use filter_common::{
     abi::{Counter, Plane},
@@ -44,6 +44,8 @@ pub struct Facts {
     pub cookies: bool,
     /// Prefixes that the lists were given: allow, block.
     pub lists: [Prefixes; 2],
+    /// Where the program is pinned that an interface's packets go on to, by interface.
+    pub next: BTreeMap<String, String>,
     /// Whether the last attempt to load the configuration succeeded.
     pub reload_successful: bool,
     /// When one last did.
@@ -220,6 +222,10 @@ fn rest(sample: &Sample, facts: &Facts, values: &mut Values) {
         for mode in ["native", "generic", "offloaded"] {
             let value = f64::from(u8::from(interface.xdp == mode));
             values.set(&table::INTERFACE_ATTACHED, &[&interface.name, mode], value);
+        }
+        if facts.next.contains_key(&interface.name) {
+            let value = f64::from(u8::from(interface.next.is_some()));
+            values.set(&table::INTERFACE_NEXT, &[&interface.name], value);
         }
     }
     values.set(&table::RELOAD_SUCCESSFUL, &[], f64::from(u8::from(facts.reload_successful)));

@@ -8,10 +8,21 @@ use filter_common::{
     reason::{REASONS, Reason},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::dataplane::{self, Armed, Dataplane, Figures, Fill, KeyStatus, Mode, RuleCount};
 
 /// Counters of one interface by [`Plane`] and reason.
 pub type Block = [[Counter; REASONS]; Plane::ALL.len()];
+
+/// Somebody else's XDP program behind ours.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct NextProgram {
+    /// Its id.
+    pub program: u32,
+    /// Its name, cut by the kernel at 15 bytes; empty where that cannot be read.
+    pub name: String,
+}
 
 /// An interface that the filter is attached to.
 #[derive(Clone, Debug)]
@@ -26,6 +37,8 @@ pub struct Interface {
     pub tc: Option<String>,
     /// tcx or clsact, where tc egress is attached.
     pub egress: Option<String>,
+    /// What packets that pass go on to.
+    pub next: Option<NextProgram>,
     /// What it counted.
     pub counters: Block,
 }
@@ -122,6 +135,9 @@ impl Interface {
             xdp: interface.mode.map_or("none", Mode::label).to_owned(),
             tc: interface.ingress.map(|kind| kind.label().to_owned()),
             egress: interface.egress.map(|kind| kind.label().to_owned()),
+            next: interface
+                .next
+                .map(|program| NextProgram { program, name: dataplane::program_name(program) }),
             counters: [[Counter::default(); REASONS]; Plane::ALL.len()],
         }
     }

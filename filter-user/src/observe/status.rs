@@ -2,7 +2,7 @@
 
 mod cookie;
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use filter_common::{
     abi::Plane,
@@ -14,6 +14,7 @@ pub use self::cookie::{Cookie, HandOver, Port, why};
 use super::{
     Sample,
     metrics::{RuleLine, verdict},
+    sample::NextProgram,
 };
 use crate::daemon::commit::Standing;
 
@@ -53,6 +54,9 @@ pub struct Daemon {
     /// Configured interfaces that are not there.
     #[serde(default)]
     pub absent: Vec<String>,
+    /// Where the program is pinned that an interface's packets go on to, by interface.
+    #[serde(default)]
+    pub next: BTreeMap<String, String>,
     /// The configuration's path.
     pub config: String,
     /// Whether the last attempt to load it succeeded.
@@ -75,6 +79,9 @@ pub struct Interface {
     pub xdp: String,
     /// tcx, clsact or absent.
     pub tc: Option<String>,
+    /// The XDP program that goes on with what passes.
+    #[serde(default)]
+    pub next: Option<NextProgram>,
     /// Packets passed, observe mode included.
     pub passed: u64,
     /// Packets dropped.
@@ -171,6 +178,7 @@ impl Status {
                 "{:<9} xdp {}, tc {tc}: {} passed, {} dropped, {} answered",
                 i.name, i.xdp, i.passed, i.dropped, i.answered
             );
+            text += &self.next(i);
         }
         text += &self.cookie.text();
         for a in &self.armed {
@@ -193,6 +201,20 @@ impl Status {
         }
         text
     }
+
+    /// Where the packets of an interface go on to.
+    fn next(&self, interface: &Interface) -> String {
+        let path = self.daemon.as_ref().and_then(|daemon| daemon.next.get(&interface.name));
+        match (&interface.next, path) {
+            (Some(NextProgram { program, name }), _) => {
+                format!("          what passes goes on to the XDP program {program} ({name})\n")
+            }
+            (None, Some(path)) => {
+                format!("          nothing is pinned at {path}:\n          what passes goes to the stack\n")
+            }
+            (None, None) => String::new(),
+        }
+    }
 }
 
 impl Interface {
@@ -207,6 +229,7 @@ impl Interface {
             ifindex: interface.ifindex,
             xdp: interface.xdp.clone(),
             tc: interface.tc.clone(),
+            next: interface.next.clone(),
             passed: sum(Action::Pass) + observed.iter().map(|counter| counter.packets).sum::<u64>(),
             dropped: sum(Action::Drop),
             answered: sum(Action::Reply),

@@ -58,6 +58,10 @@ pub enum Tally {
     SeenSyn = 4,
     /// Other packets of forged sources that `witness` saw.
     SeenOther = 5,
+    /// Frames that `onward` saw.
+    Onward = 6,
+    /// Those of them that came with metadata.
+    OnwardMeta = 7,
 }
 
 /// Entries of `TALLY`.

@@ -30,7 +30,7 @@ use super::{
     },
     value::{ByteRate, Rate},
 };
-use crate::dataplane::plan::{Attach, InterfacePlan, Lists, Plan, Tables, Words};
+use crate::dataplane::plan::{Attach, InterfacePlan, Lists, NextPlan, Plan, Tables, Words};
 
 /// What the settings come to on this host; complaints go to `problems`, and an error means no plan.
 pub fn plan(settings: &Settings, host: &Host, lists: Arc<Lists>, problems: &mut Problems) -> Option<Plan> {
@@ -253,6 +253,10 @@ fn interface(
     if *interface.handover.as_ref() == HandOver::Decode {
         config.flags |= config::flags::DECODE_IN_TC;
     }
+    if interface.next.is_some() {
+        // What goes on is as it came in: another program may have metadata of its own.
+        config.flags |= config::flags::NEXT | config::flags::DECODE_IN_TC;
+    }
     if interface.observe {
         config.flags |= config::flags::OBSERVE;
     }
@@ -270,6 +274,7 @@ fn interface(
         ingress: any_cookies.then_some(*interface.tc.as_ref()),
         egress: wire::needs_egress(&config).then_some(*interface.tc.as_ref()),
         frags: link.mtu > ONE_BUFFER && *interface.mode.as_ref() != Attach::Generic,
+        next: interface.next.as_ref().map(|path| NextPlan { path: path.as_ref().clone(), program: None }),
         config,
     }
 }

@@ -68,6 +68,16 @@ fn mode_and_cookies_become_flags() {
 }
 
 #[test]
+fn what_goes_on_to_another_program_carries_no_metadata() {
+    let next = format!("next = \"/sys/fs/bpf/balance\"{WEB}");
+    let interface = &compiled(&next, &host()).0.unwrap().interfaces[0];
+    assert!(interface.config.has(flags::NEXT) && interface.config.has(flags::DECODE_IN_TC));
+    let wanted = interface.next.as_ref().unwrap();
+    assert_eq!((wanted.path.to_str(), wanted.id()), (Some("/sys/fs/bpf/balance"), None));
+    assert!(compiled(WEB, &host()).0.unwrap().interfaces[0].next.is_none());
+}
+
+#[test]
 fn without_the_kernels_help_there_are_no_cookies_and_somebody_is_told() {
     let no_kfunc = Host { kfunc: false, ..host() };
     let mut no_sysctl = host();

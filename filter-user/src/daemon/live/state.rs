@@ -22,7 +22,7 @@ use crate::{
         refuse_in_panic,
         secrets::{self, Secrets},
     },
-    dataplane::{self, Dataplane, InterfacePlan, Lists, Plan},
+    dataplane::{self, Dataplane, InterfacePlan, Lists, NextPlan, Plan},
     observe::{
         metrics::{Facts, RuleFacts},
         status::why,
@@ -161,12 +161,12 @@ impl State {
     pub(super) fn follow_host(&mut self) -> Result<()> {
         refuse_in_panic(self.settings.daemon.runtime.as_ref())?;
         let host = self.host.refreshed()?;
-        if host == self.host {
+        if host == self.host && !self.plan.next_has_changed() {
             return self.still_attached();
         }
         let renamed = renamed(&self.host, &host, &self.plan);
         let loaded = in_force(&self.loaded(), revisions::is_bypassed(&self.ledger));
-        let (plan, report) = match (config::fit(&loaded, &host), renamed) {
+        let (mut plan, report) = match (config::fit(&loaded, &host), renamed) {
             // Told once, as every complaint.
             (Err(_), Some(renamed)) => anyhow::bail!(renamed),
             (fits, renamed) => {
@@ -174,8 +174,9 @@ impl State {
                 fits?
             }
         };
+        plan.keep_next(&self.plan);
         if needs_new_programs(&self.plan, &self.host, &plan, &host) {
-            info!("an interface or a sysctl has changed: loading new programs");
+            info!("an interface, a sysctl or what packets go on to has changed: loading new programs");
             tell(&report);
             let applied = dataplane::apply(&plan)?;
             if !answers_only_what(&self.plan, &plan) {
@@ -187,7 +188,8 @@ impl State {
             self.dataplane.set_local(&plan.local, &plan.broadcasts)?;
             info!(addresses = plan.local.len(), "own addresses have changed");
         }
-        self.facts.cookies = facts(&self.settings, &plan).cookies;
+        let new = facts(&self.settings, &plan);
+        (self.facts.cookies, self.facts.next) = (new.cookies, new.next);
         // Only now: what failed is tried again at the next turn.
         (self.plan, self.host) = (plan, host);
         Ok(())
@@ -269,9 +271,15 @@ fn facts(settings: &Settings, plan: &Plan) -> Facts {
         services: settings.service.iter().map(|service| service.name.as_ref().clone()).collect(),
         rules: settings.rule.iter().map(RuleFacts::of).collect(),
         cookies: plan.interfaces.iter().any(|interface| interface.config.has(flags::COOKIES)),
+        next: next_paths(plan),
         reload_successful: true,
         reload_success: SystemTime::now(),
     }
+}
+
+fn next_paths(plan: &Plan) -> BTreeMap<String, String> {
+    let all = plan.interfaces.iter();
+    all.filter_map(|one| Some((one.name.clone(), one.next.as_ref()?.path.display().to_string()))).collect()
 }
 
 /// A device keeps its filter whatever it is called; only the configuration does not know it any more.
@@ -340,10 +348,13 @@ fn answers_only_what(old: &Plan, new: &Plan) -> bool {
 /// Addresses are data; everything else about the host is in the programs' constants.
 fn needs_new_programs(old: &Plan, old_host: &Host, new: &Plan, new_host: &Host) -> bool {
     let index = |host: &Host, name: &str| host.links.get(name).map(|link| link.index);
+    let next = |plan: &InterfacePlan| plan.next.as_ref().and_then(NextPlan::id);
     let names = |plan: &Plan| plan.interfaces.iter().map(|i| i.name.clone()).collect::<Vec<_>>();
     names(old) != names(new)
         || old.interfaces.iter().zip(&new.interfaces).any(|(old, new)| {
-            old.config != new.config || index(old_host, &old.name) != index(new_host, &new.name)
+            old.config != new.config
+                || next(old) != next(new)
+                || index(old_host, &old.name) != index(new_host, &new.name)
         })
 }
 

@@ -67,7 +67,7 @@ mod tests {
 
     fn subject(fingerprint: Option<&str>) -> Subject {
         let fingerprint = fingerprint.map(str::to_owned);
-        Subject { interface: "eth0".to_owned(), fingerprint, mode: "enforce" }
+        Subject { interface: "eth0".to_owned(), fingerprint, mode: "enforce", next: None }
     }
 
     fn tally() -> Tally {

@@ -94,6 +94,8 @@ metrics! {
         "1 for the mode in force.";
     INTERFACE_ATTACHED Gauge "interface_attached" ["interface", "mode"]
         "1 for the way in which XDP is attached to the interface.";
+    INTERFACE_NEXT Gauge "interface_next" ["interface"]
+        "1 while the program of interface.next goes on with what passes; 0: nothing is pinned there, the stack gets it.";
     RELOAD_SUCCESSFUL Gauge "config_last_reload_successful" []
         "Whether the last attempt to load the configuration succeeded.";
     RELOAD_SUCCESS_TIME Gauge "config_last_reload_success_timestamp_seconds" []

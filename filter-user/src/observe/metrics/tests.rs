@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     config::schema::Action,
     dataplane::{Armed, Figures, RuleCount, Switched},
-    observe::sample::Table,
+    observe::sample::{NextProgram, Table},
 };
 
 fn sample() -> Sample {
@@ -24,6 +24,7 @@ fn sample() -> Sample {
             xdp: "native".to_owned(),
             tc: Some("tcx".to_owned()),
             egress: Some("tcx".to_owned()),
+            next: Some(NextProgram { program: 41, name: "balance".to_owned() }),
             counters,
         }],
         hand_overs: vec![("ok", 2)],
@@ -55,6 +56,7 @@ fn facts() -> Facts {
             RuleFacts { name: "slow".to_owned(), action: Action::Limit, observe: false },
             RuleFacts { name: "trial".to_owned(), action: Action::Drop, observe: true },
         ],
+        next: [("eth0".to_owned(), "/sys/fs/bpf/balance".to_owned())].into(),
         reload_successful: true,
         reload_success: SystemTime::UNIX_EPOCH,
         commit: Standing { revision: 7, confirm_seconds: Some(9), quarantined: 2, ..Standing::default() },
@@ -110,6 +112,7 @@ fn values_land_in_their_series() {
         "floodwall_mode{mode=\"enforce\"} 1",
         "floodwall_mode{mode=\"observe\"} 0",
         "floodwall_interface_attached{interface=\"eth0\",mode=\"native\"} 1",
+        "floodwall_interface_next{interface=\"eth0\"} 1",
         "floodwall_config_revision 7",
         "floodwall_config_pending_confirm 1",
         "floodwall_bypass 0",
