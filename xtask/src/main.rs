@@ -15,6 +15,7 @@ mod process;
 mod progress;
 mod releases;
 mod setup;
+mod static_panic;
 mod test;
 mod toolchain;
 mod tools;

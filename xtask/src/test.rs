@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use crate::cache::Cache;
-use crate::{Handover, process, toolchain, tools};
+use crate::{Handover, process, static_panic, toolchain, tools};
 
 /// One profile for everything that CI builds, so that dependencies and the filter are built once.
 pub(crate) const PROFILE: &str = "checked";
@@ -48,7 +48,7 @@ fn build_daemon() -> Result<()> {
     if !status.success() {
         bail!("the daemon's build ended with {status}");
     }
-    Ok(())
+    static_panic::build(PROFILE).map(drop)
 }
 
 /// The tests of package filter-tests. They share the machine's network, so they run one after the other unless the

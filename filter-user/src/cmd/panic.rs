@@ -1,13 +1,14 @@
 //! `floodwall panic`
 
-use std::{fmt::Write as _, fs, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, fmt::Write as _, fs, path::PathBuf, process::ExitCode};
 
+use clap::Parser as _;
 use serde::Serialize;
 
 use super::{
     DryRunArg, PinsArg,
-    failure::{Failure, Kind},
-    output::Output,
+    failure::{self, Failure, Kind},
+    output::{Color, Output},
 };
 use crate::{config::schema::RUNTIME, daemon::PANIC, dataplane};
 
@@ -16,6 +17,7 @@ Examples:
   floodwall panic          no daemon, no configuration and no state is needed; twice does no harm
   floodwall panic -n       what it would take off
   floodwall panic --end    lets the daemon attach the filter again, at its next start or reload
+  floodwall-panic          the same as a program of its own, which needs no library either
 
 A note in the runtime folder, which is gone after a boot, keeps a running daemon and its restarts from
 attaching the filter again.";
@@ -34,6 +36,29 @@ pub struct Args {
     end: bool,
     #[command(flatten)]
     dry: DryRunArg,
+}
+
+/// Takes everything off, as floodwall panic does, without anything but the kernel
+#[derive(Debug, clap::Parser)]
+#[command(name = "floodwall-panic", version)]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+    /// Print JSON
+    #[arg(short, long)]
+    json: bool,
+}
+
+/// `floodwall-panic`
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    failure::tell_panics();
+    let args: Vec<_> = args.into_iter().collect();
+    let alone = match Alone::try_parse_from(&args) {
+        Ok(alone) => alone,
+        Err(error) => return super::usage(&error, &args),
+    };
+    let out = Output::new(alone.json, false, 0, Color::Never);
+    run(&alone.args, out).unwrap_or_else(|error| failure::report(&error, out.json, out.color_errors))
 }
 
 #[derive(Serialize)]

@@ -93,7 +93,7 @@ fn executables(args: &[&str], names: &[&str]) -> Result<Vec<PathBuf>> {
 }
 
 /// The executable of the target `name` in cargo's JSON messages, one a line.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let named = format!("\"name\":\"{name}\"");
     let of_name = messages.lines().filter(|line| line.contains(&named));
     let mut paths = of_name.filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next());
