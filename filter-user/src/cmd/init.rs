@@ -51,6 +51,8 @@ const KNOWN: [(&str, &[(Protocol, u16)]); 4] = [
     ),
     ("router", &[(Protocol::Tcp, 179), (Protocol::Udp, 3784), (Protocol::Udp, 3785), (Protocol::Udp, 4784)]),
 ];
+/// Who may look, if there is such a group.
+const GROUP: &str = "floodwall";
 /// Others that are written down, each with its limits: more are nobody's services.
 const MOST: usize = 40;
 /// Clients of DHCP and mDNS listen, too, and are no services.
@@ -86,6 +88,8 @@ struct Facts {
     interfaces: Vec<(String, bool)>,
     management: Option<IpAddr>,
     listening: BTreeSet<(Protocol, u16)>,
+    /// The package has made [`GROUP`].
+    group: bool,
 }
 
 /// Writes a first configuration for this host.
@@ -135,14 +139,19 @@ fn facts(args: &Args) -> anyhow::Result<Facts> {
     };
     let interfaces = names.into_iter().map(|name| (name.clone(), is_private(&name))).collect();
     let management = found.caller.map(|caller| caller.peer.ip());
-    Ok(Facts { interfaces, management, listening: peers::listening() })
+    let group = nix::unistd::Group::from_name(GROUP).ok().flatten().is_some();
+    Ok(Facts { interfaces, management, listening: peers::listening(), group })
 }
 
 fn text(facts: &Facts) -> String {
     let mut text = String::from(
         "# Written by floodwall init. All knobs: docs/config.md.\nschema = 1\n\n[daemon]\n\
-         mode = \"observe\" # counts what would be dropped; \"enforce\" drops\n\n[management]\n",
+         mode = \"observe\" # counts what would be dropped; \"enforce\" drops\n",
     );
+    if facts.group {
+        let _ = writeln!(text, "group = {GROUP:?} # its members may look: floodwall status");
+    }
+    text.push_str("\n[management]\n");
     let _ = match facts.management {
         Some(address) => {
             writeln!(text, "# where you were logged in from; add your other ways in\nallow = [\"{address}\"]")
@@ -230,6 +239,7 @@ mod tests {
             interfaces: vec![("eth0".to_owned(), false), ("eth1".to_owned(), true)],
             management: Some("192.31.196.1".parse().unwrap()),
             listening: listening.into(),
+            group: false,
         }
     }
 

@@ -54,7 +54,10 @@ pub fn share(folder: &Path, group: Option<Gid>) -> anyhow::Result<()> {
     if folder.symlink_metadata()?.gid() == group.as_raw() {
         return Ok(());
     }
-    chown(folder, None, Some(group)).with_context(|| format!("chgrp {} {}", group, folder.display()))
+    chown(folder, None, Some(group)).with_context(|| {
+        let unit = "under systemd, Group= has to name that group (systemctl edit floodwall)";
+        format!("chgrp {group} {}; {unit}", folder.display())
+    })
 }
 
 fn note_pid(file: &mut File) -> io::Result<()> {
