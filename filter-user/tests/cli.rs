@@ -282,3 +282,24 @@ fn a_reader_that_goes_away_is_no_error() {
         assert_eq!(status.code(), Some(code), "{args:?}");
     }
 }
+
+/// Each as it lies in the package: valid, observing, and with every key known.
+#[test]
+fn the_examples_of_the_package_are_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/examples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("examples") {
+        let path = entry.expect("entry").path();
+        let text = std::fs::read_to_string(&path).expect("text");
+        let output = check(&text, &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{}: {said}", path.display());
+        assert!(
+            text.contains("mode = \"observe\"") && text.contains("# group = \"floodwall\""),
+            "{}",
+            path.display()
+        );
+        count += 1;
+    }
+    assert_eq!(count, 6);
+}

@@ -1,10 +1,12 @@
 //! The real `floodwall` binary, running in the server's namespace with a folder of its own for everything.
 
 use std::{
-    env, fs,
+    env,
+    ffi::CString,
+    fs,
     io::{Read as _, Write as _},
     net::TcpStream,
-    os::unix::{net::UnixDatagram, process::CommandExt as _},
+    os::unix::{ffi::OsStrExt as _, net::UnixDatagram, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -26,6 +28,7 @@ use crate::{
     config::Config,
     metrics::Metrics,
     pair::{CLIENT_V4, End},
+    sandbox::Sandbox,
 };
 
 /// How long the daemon may take to be ready: verification of the programs is most of it.
@@ -237,7 +240,7 @@ impl Floodwall {
         let log = fs::File::options().append(true).create(true).open(self.log())?;
         let mut command = self.command(&["run", "--config"])?;
         command.arg(self.config()).env("NOTIFY_SOCKET", path).stdout(log.try_clone()?).stderr(log);
-        self.pose(&mut command);
+        self.pose(&mut command)?;
         Ok((command, notify))
     }
 
@@ -249,8 +252,13 @@ impl Floodwall {
     }
 
     /// What the daemon sees in the place of this machine's files: a resolver that the client's address has, and the
-    /// boot that the test says.
-    fn pose(&self, command: &mut Command) {
+    /// boot that the test says; and systemd's sandbox, if the environment wants it.
+    fn pose(&self, command: &mut Command) -> Result<()> {
+        let sandbox = Sandbox::from_env()?;
+        let own = [CString::new(self.files.path().as_os_str().as_bytes())?];
+        let written = String::from_utf8_lossy(&self.written().unwrap_or_default()).into_owned();
+        let group =
+            written.lines().find_map(|line| line.strip_prefix("group = \"")?.strip_suffix('"')?.parse().ok());
         let files: Vec<_> = [("resolv.conf", "/etc/resolv.conf"), ("boot_id", BOOT_ID)]
             .into_iter()
             .map(|(name, path)| (self.files.path().join(name), path))
@@ -265,9 +273,10 @@ impl Floodwall {
                 for (file, path) in &files {
                     mount(Some(file), *path, none, MsFlags::MS_BIND, none)?;
                 }
-                Ok(())
+                sandbox.as_ref().map_or(Ok(()), |sandbox| sandbox.enter(&own, group))
             })
         };
+        Ok(())
     }
 
     /// Sends a signal to the daemon.

@@ -10,6 +10,7 @@
 //! | [`server`], [`client`], [`bulk`], [`honest`], [`latency`] | legitimate traffic |
 //! | [`daemon`], [`config`], [`metrics`] | the real `floodwall`, its configuration, its counters |
 //! | [`stand`], [`defence`] | all of it together; floods against it |
+//! | [`sandbox`] | what systemd lets that binary do |
 //! | [`session`] | an operator's connection that has to live |
 //! | [`noise`] | nonsense for the control socket |
 //! | [`trace`] | processes that are killed at a certain step |
@@ -36,6 +37,7 @@ pub mod noise;
 pub mod packet;
 pub mod pair;
 pub mod probe;
+pub mod sandbox;
 pub mod sched;
 pub mod server;
 pub mod session;

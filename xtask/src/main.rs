@@ -1,7 +1,7 @@
 //! The project's tasks, run as `cargo xtask <task>`; one file per task.
 //!
-//! [`setup`] finds or builds the eBPF toolchain, [`demo`], [`mod@bench`] and [`mod@test`] need root, [`ci`] is CI exactly and
-//! [`deny`] checks licences and sources. The other modules are what these share.
+//! [`setup`] finds or builds the eBPF toolchain, [`demo`], [`mod@bench`] and [`mod@test`] need root, [`ci`] is CI exactly,
+//! [`deny`] checks licences and sources, and [`dist`] makes the package. The other modules are what these share.
 
 mod apt;
 mod bench;
@@ -9,7 +9,9 @@ mod cache;
 mod ci;
 mod demo;
 mod deny;
+mod dist;
 mod kernel;
+mod package;
 mod packages;
 mod process;
 mod progress;
@@ -36,7 +38,13 @@ usage: cargo xtask <task>
   test [-- ..]   set up, then run the tests of every crate (root); what follows -- goes to the test binaries
   test --kernel VERSION [-- ..]
                  the verdicts and a handshake on another Linux (6.1, 6.12), in qemu; may be repeated
+  test --sandboxed [-- ..]
+                 those that need root, with their daemons in the sandbox of the systemd unit
+  test --package [--profile release]
+                 the Debian package under systemd: installed, upgraded, removed, purged (root; fetches a Debian once)
   ci             fmt, clippy and rustdoc without warnings, everything that `test` runs (root), other kernels
+  dist [--arch amd64|arm64] [--profile release|checked] [--revision N]
+                 the Debian package, into target/dist
   deny [checks]  licences, bans and sources of every dependency, by cargo-deny
 
 Everything built or downloaded is kept in $FLOODWALL_CACHE, else $XDG_CACHE_HOME/floodwall, else
@@ -59,12 +67,15 @@ fn run(args: &[OsString]) -> Result<()> {
         Some("setup") if rest.is_empty() => setup::run(),
         Some("demo") => demo::run(rest),
         Some("bench") => bench::run(after_dashes(rest)),
+        Some("test") if let Some(rest) = package::wanted(rest) => package::run(rest),
+        Some("test") if let Some(rest) = test::sandboxed(rest) => test::run_sandboxed(after_dashes(rest)),
         Some("test") => match kernel::wanted(rest)? {
             (series, rest) if series.is_empty() => test::run(after_dashes(rest)),
             (series, rest) => kernel::run(&series, after_dashes(rest)),
         },
         Some("ci") if rest.is_empty() => ci::run(),
         Some("deny") => deny::run(rest),
+        Some("dist") => dist::run(rest),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             Ok(())

@@ -14,6 +14,12 @@ pub(crate) fn workspace() -> PathBuf {
     Path::new(&manifest).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
+/// The folder that cargo builds into.
+pub(crate) fn target() -> PathBuf {
+    let given = env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty());
+    workspace().join(given.unwrap_or_else(|| "target".into()))
+}
+
 /// The cargo that runs this task, or would run it, without the rustup proxy in between.
 pub(crate) fn cargo_path() -> PathBuf {
     if let Some(cargo) = env::var_os("CARGO") {

@@ -29,6 +29,27 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
     total.report("xtask test", began)
 }
 
+/// Whether the arguments of `test` ask for the shipped unit's sandbox, and the rest of them.
+pub(crate) fn sandboxed(args: &[OsString]) -> Option<&[OsString]> {
+    args.split_first().filter(|(first, _)| *first == "--sandboxed").map(|(_, rest)| rest)
+}
+
+/// The privileged tests, with their daemons in the sandbox that the shipped unit has them in.
+pub(crate) fn run_sandboxed(args: &[OsString]) -> Result<()> {
+    let began = Instant::now();
+    let cache = Cache::open()?;
+    toolchain::ensure(&cache)?;
+    require_root("test --sandboxed")?;
+    if process::find("systemd-analyze").is_none() {
+        let why = "the groups of system calls in the unit are expanded by systemd-analyze; install systemd";
+        return Err(Handover(why.to_owned()).into());
+    }
+    build_daemon()?;
+    let mut tests = privileged(&cache, args)?;
+    tests.env("FLOODWALL_SANDBOX", process::workspace().join("packaging/floodwall.service"));
+    cargo_test(&mut tests)?.report("xtask test --sandboxed", began)
+}
+
 /// Hands the task over if the caller is not root.
 pub(crate) fn require_root(task: &str) -> Result<()> {
     if process::is_root() {

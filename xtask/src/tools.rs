@@ -20,7 +20,12 @@ const TOOLS: [(&str, &str); 4] =
 
 /// Installs what is missing as root, and hands the command over to everybody else.
 pub(crate) fn ensure_installed() -> Result<()> {
-    let packages = missing(|program| process::find(program).is_some());
+    ensure(&TOOLS)
+}
+
+/// The same for these programs.
+pub(crate) fn ensure(tools: &[(&str, &'static str)]) -> Result<()> {
+    let packages = missing(tools, |program| process::find(program).is_some());
     if packages.is_empty() {
         return Ok(());
     }
@@ -38,9 +43,9 @@ pub(crate) fn ensure_installed() -> Result<()> {
 }
 
 /// The packages to install, each once.
-fn missing(is_here: impl Fn(&str) -> bool) -> Vec<&'static str> {
+fn missing(tools: &[(&str, &'static str)], is_here: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let mut packages: Vec<_> =
-        TOOLS.iter().filter(|(tool, _)| !is_here(tool)).map(|(_, package)| *package).collect();
+        tools.iter().filter(|(tool, _)| !is_here(tool)).map(|(_, package)| *package).collect();
     packages.dedup();
     packages
 }
@@ -117,8 +122,8 @@ mod tests {
 
     #[test]
     fn a_package_is_installed_once_for_all_its_tools() {
-        assert_eq!(missing(|_| false), ["iproute2", "curl"]);
-        assert_eq!(missing(|tool| tool != "tc"), ["iproute2"]);
-        assert!(missing(|_| true).is_empty());
+        assert_eq!(missing(&TOOLS, |_| false), ["iproute2", "curl"]);
+        assert_eq!(missing(&TOOLS, |tool| tool != "tc"), ["iproute2"]);
+        assert!(missing(&TOOLS, |_| true).is_empty());
     }
 }
