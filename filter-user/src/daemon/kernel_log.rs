@@ -1,7 +1,10 @@
 //! What the kernel programs say themselves: rare events, through `aya-log`, in the daemon's own log.
+//!
+//! Their buffers are found by ids, which takes `CAP_SYS_ADMIN`. The packaged service has none: there the same events are told from
+//! pinned tables alone (ports that stepped down, hand-overs by outcome).
 
 use aya_log::EbpfLogger;
-use tracing::warn;
+use tracing::debug;
 
 use crate::dataplane::Dataplane;
 
@@ -16,7 +19,7 @@ impl KernelLog {
         let programs = dataplane.programs().unwrap_or_default();
         let open = |id| {
             EbpfLogger::init_from_id(id)
-                .inspect_err(|error| warn!("no log of kernel program {id}: {error}"))
+                .inspect_err(|error| debug!("no log of kernel program {id}: {error}"))
                 .ok()
         };
         Self(programs.iter().filter(|program| program.hook == "tc").filter_map(|p| open(p.id)).collect())
