@@ -68,6 +68,10 @@ pub mod name {
     pub const BAN_HINTS: &str = "BAN_HINTS";
     /// LPM trie of [`crate::ban::Ban`], key v4-mapped: bans of other prefixes.
     pub const BANNED: &str = "BANNED";
+    /// Ring buffer of [`crate::event::Event`].
+    pub const EVENTS: &str = "EVENTS";
+    /// Per-CPU array with one [`crate::event::Sampler`].
+    pub const SAMPLER: &str = "SAMPLER";
     /// Array with one [`crate::ban::Control`].
     pub const BAN_CONTROL: &str = "BAN_CONTROL";
     /// Array with one program: what packets that pass go on to.

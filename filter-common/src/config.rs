@@ -242,6 +242,8 @@ pub mod flags {
     pub const MORE_LIMITS: u32 = 1 << 28;
     /// What passes goes on to another XDP program.
     pub const NEXT: u32 = 1 << 29;
+    /// Packets are sampled.
+    pub const EVENTS: u32 = 1 << 30;
 }
 
 /// Bits of [`Config::list_families`].
@@ -394,6 +396,10 @@ pub struct Config {
     pub list_families: u32,
     /// Reserved, 0.
     pub list_reserved: u32,
+    /// With [`flags::EVENTS`] one packet in so many, less one, is offered as an event: a power of two less one.
+    pub sample_mask: u32,
+    /// Events that a CPU writes in a [`crate::event::WINDOW`].
+    pub sample_budget: u32,
 }
 
 impl Config {
@@ -440,6 +446,8 @@ impl Config {
         wire: wire::Policy::NONE,
         list_families: 0,
         list_reserved: 0,
+        sample_mask: 0,
+        sample_budget: 0,
     };
 
     /// Whether an address lies in a network behind this host.
@@ -523,7 +531,7 @@ const _: () = {
     assert!(size_of::<Prefix>() == 32);
     let limits = 10 * 16 + 4 * 8;
     let prefixes = 32 * (MAX_CONNECTED + MAX_OWN) + 33 * MAX_PROTECTED;
-    let rest = size_of::<wire::Policy>() + 8;
+    let rest = size_of::<wire::Policy>() + 8 + 8;
     assert!(size_of::<Config>() == 32 + 4 * TABLES + 16 + 16 + limits + prefixes + 184 * MAX_SERVICES + rest);
 };
 

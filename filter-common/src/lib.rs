@@ -20,6 +20,7 @@
 //! | [`bucket`] | token buckets in a set-associative table |
 //! | [`reply`] | a SYN turned into its SYN-ACK in place |
 //! | [`bogon`] | sources that cannot be real |
+//! | [`event`] | sampled packets for user space |
 //! | [`list`], [`ban`] | sources that somebody has listed |
 //! | [`stages`] | the ordered pipeline |
 #![cfg_attr(not(any(test, feature = "user")), no_std)]
@@ -39,6 +40,7 @@ pub mod challenge;
 pub mod config;
 pub mod cookie;
 pub mod cursor;
+pub mod event;
 pub mod extensions;
 pub mod frame;
 pub mod headers;

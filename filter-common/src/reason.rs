@@ -42,6 +42,12 @@ macro_rules! reasons {
             /// Every reason, in the order of its number.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
+            /// The reason of that number.
+            #[must_use]
+            pub fn from_number(number: u8) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| *reason as u8 == number)
+            }
+
             /// What this reason does to the packet.
             #[must_use]
             #[inline(always)]

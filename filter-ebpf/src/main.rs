@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, missing_docs, reason = "what aya's macros generate around the entry points")]
 #![feature(asm_experimental_arch)]
 
+mod events;
 mod kernel;
 mod lists;
 mod maps;

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, ProgramArray, RingBuf},
     macros::btf_map,
 };
 use filter_common::{
@@ -12,6 +12,7 @@ use filter_common::{
     bucket::Line,
     config::{Config, MAX_SERVICES, Ports, Summary},
     cookie::Keys,
+    event::{Event, RING, Sampler},
     hints::Hints,
     list::{Listed, Node, Page, Record},
     packet::Packet,
@@ -70,6 +71,10 @@ pub(crate) static SERVICE_DST: LpmTrie<[u32; 4], u64, 16, { BPF_F_NO_PREALLOC as
 pub(crate) static RULE_COUNTERS: PerCpuArray<Counter, { rules::COUNTERS_LEN as usize }> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static RULE_BUCKETS: Array<Word, MAX_RULES> = Array::new();
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Event, RING> = RingBuf::new();
+#[btf_map]
+pub(crate) static SAMPLER: PerCpuArray<Sampler, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static LOCAL: HashMap<[u32; 4], u8, 1024> = HashMap::new();
 

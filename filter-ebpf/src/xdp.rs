@@ -24,7 +24,11 @@ use filter_common::{
     state::State,
 };
 
-use crate::{kernel::Kernel, maps};
+use crate::{
+    events::{PLANE, xdp_event},
+    kernel::Kernel,
+    maps,
+};
 
 /// The frame of an XDP program.
 pub(crate) struct XdpFrame(XdpContext);
@@ -191,9 +195,13 @@ pub(crate) fn run(context: XdpContext) -> u32 {
         Next::Odd => ask(context.ctx, xdp_early, |packet| long(context.ctx, packet, &kernel)),
     };
     let plane = Plane::received(exit >> OBSERVED & 1 != 0);
-    count(exit & 0xff, length as u64, plane, &kernel);
+    let counted = count(exit & 0xff, length as u64, plane, &kernel);
+    let config = kernel.config();
+    if config.has(flags::EVENTS) && counted as u32 & config.sample_mask == 0 {
+        xdp_event(context.ctx, exit & 0xff | (plane as u32) << PLANE, length);
+    }
     let action = exit >> ACTION & 0xff;
-    if kernel.config().has(flags::NEXT) && opaque(action) == xdp_action::XDP_PASS {
+    if config.has(flags::NEXT) && opaque(action) == xdp_action::XDP_PASS {
         // SAFETY: nothing here has anything to drop. It returns if there is no such program.
         unsafe { maps::NEXT.tail_call(&context, 0) };
     }
@@ -352,14 +360,14 @@ fn exit(fate: Fate) -> u32 {
     fate.reason as u32 | action << ACTION | (fate.observed as u32) << OBSERVED
 }
 
-/// Counts a packet on this CPU.
+/// Counts a packet on this CPU; returns how many of its kind there have been.
 #[inline(always)]
-pub(crate) fn count(reason: u32, bytes: u64, plane: Plane, state: &impl State) {
+pub(crate) fn count(reason: u32, bytes: u64, plane: Plane, state: &impl State) -> u64 {
     let index = counter_index(state.config().interface, plane, reason as u8);
-    if let Some(counter) = maps::COUNTERS.get_ptr_mut(index) {
-        // SAFETY: this CPU's own slot.
-        let counter: &mut Counter = unsafe { &mut *counter };
-        counter.packets += 1;
-        counter.bytes += bytes;
-    }
+    let Some(counter) = maps::COUNTERS.get_ptr_mut(index) else { return 0 };
+    // SAFETY: this CPU's own slot.
+    let counter: &mut Counter = unsafe { &mut *counter };
+    counter.packets += 1;
+    counter.bytes += bytes;
+    counter.packets
 }

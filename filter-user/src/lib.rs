@@ -5,6 +5,7 @@
 //! - [`config`]: a TOML file, validated, and compiled with facts about the host into a [`dataplane::Plan`].
 //! - [`dataplane`]: the only place that touches BPF: loads, attaches, pins, reads and writes maps.
 //! - [`daemon`]: the running loop: reload, key rotation, own addresses, control socket, shutdown.
+//! - [`detect`]: which service is flooded, by what, from where.
 //! - [`observe`]: metrics and status, read from the maps when somebody asks.
 //! - [`explain`]: what would become of a packet, or of a capture's packets, and why.
 //! - [`guard`]: who has to get through, and whether a configuration lets them.
@@ -21,6 +22,7 @@ pub mod cmd;
 pub mod config;
 pub mod daemon;
 pub mod dataplane;
+pub mod detect;
 pub mod explain;
 pub mod guard;
 pub mod observe;

@@ -166,6 +166,8 @@ const ASKED: &[&str] = &[
     "ban test 192.31.196.9 --pins /nonexistent/pins",
     "ban import /nonexistent.txt --dry-run --socket /nonexistent.sock",
     "ban export --pins /nonexistent/pins",
+    "attack list --socket /nonexistent.sock",
+    "attack show 1 --socket /nonexistent.sock",
     "cookie status --pins /nonexistent/pins",
     "cookie rotate --dry-run --socket /nonexistent.sock",
     "config check --config /nonexistent.toml",

@@ -1,6 +1,7 @@
 //! The verbs: one file each. They print and end; what they do is done elsewhere.
 
 pub mod apply;
+pub mod attack;
 pub mod ban;
 pub mod bench;
 pub mod bypass;
@@ -135,6 +136,9 @@ enum Command {
     /// Sources that are dropped for a while
     #[command(subcommand)]
     Ban(ban::Command),
+    /// Attacks that the detector has found
+    #[command(subcommand)]
+    Attack(attack::Command),
     /// Measure what the filter takes per packet on this host, on a private copy of it
     #[command(after_long_help = bench::EXAMPLES)]
     Bench(bench::Args),
@@ -181,6 +185,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diff(args) => history::diff(&args, &socket, out),
         Command::Bypass(args) => bypass::run(&args, &socket, out),
         Command::Ban(command) => ban::run(&command, &socket, out),
+        Command::Attack(command) => attack::run(&command, &socket, out),
         Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),
         Command::Config(command) => config::run(&command, &socket, out),

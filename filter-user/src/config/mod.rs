@@ -49,8 +49,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use self::{diagnostic::Problems, rule::Section as _, source::Found};
 pub use self::{
+    compile::mapped,
     diagnostic::{Diagnostic, Record, Severity},
     effective::Effective,
     fit::fit,
@@ -58,6 +58,7 @@ pub use self::{
     schema::{Mode, Settings},
     source::Source,
 };
+use self::{diagnostic::Problems, rule::Section as _, source::Found};
 use crate::dataplane::plan::Lists;
 
 /// Why there is no usable configuration.

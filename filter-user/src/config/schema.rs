@@ -174,6 +174,17 @@ pub enum Echo {
     Drop,
 }
 
+/// What becomes of attacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detection {
+    /// Nobody looks.
+    Off,
+    /// They are found and told.
+    Observe,
+    /// Something is done as well.
+    Act,
+}
+
 section! {
     /// The whole file.
     Settings {
@@ -218,6 +229,10 @@ section! {
         ban: Ban = table::<Ban>();
         /// Table sizes.
         limits: Limits = table::<Limits>();
+        /// Sampled packets: what the detector looks at.
+        events: Events = table::<Events>();
+        /// The detector of attacks.
+        detect: Detect = table::<Detect>();
         /// Prometheus metrics.
         metrics: Metrics = table::<Metrics>();
     }
@@ -773,6 +788,49 @@ section! {
         bans: Spanned<u32> = number(1024..=1_048_576).or("65536");
         /// Banned prefixes of other lengths; their memory is taken when they are made.
         banned_prefixes: Spanned<u32> = number(16..=65536).or("16384");
+    }
+}
+
+section! {
+    /// `[events]`: needs Linux 5.18
+    Events {
+        /// `false`: no packet is sampled, which costs nothing at all; there is no detector then.
+        enabled: bool = switch_on();
+        /// One packet in so many of each reason is sampled, on each CPU.
+        sample: Spanned<u32> = power_of_two(1..=65_536).or("16");
+        /// Samples a second of all CPUs together, each of which has an equal part. Above it fewer packets are sampled, and each sample
+        /// stands for more of them.
+        budget: Spanned<u32> = number(1000..=1_000_000).or("20000");
+    }
+}
+
+section! {
+    /// `[detect]`: finds floods of each service by what nobody honest explains: SYNs whose handshake nobody completes, segments of no
+    /// connection, answers that nobody asked for; UDP, ICMP, fragments and the rest by what is usual. Nothing is learned from an attack.
+    Detect {
+        /// `observe` finds attacks and tells; `act` also arms the defences of the service and bans sources that prove themselves heavy,
+        /// for as long as the attack lasts; `off` samples nothing.
+        mode: Spanned<Detection> = choice(&[
+            ("off", Detection::Off),
+            ("observe", Detection::Observe),
+            ("act", Detection::Act),
+        ])
+        .or("observe");
+        /// Packets per second of a vector and a service that are no attack, whatever is usual.
+        floor: Spanned<u32> = number(100..=1_000_000_000).or("1000");
+        /// Times the usual load from which on it is an attack.
+        factor: Spanned<u32> = number(2..=1000).or("2");
+        /// An attack is over when it has been below half the way from the usual load to its threshold for so long.
+        hold: Spanned<Duration> = duration(1..=86_400).or("60s");
+        /// With `act`: handshakes that one source completes per second, over an attack on its service, that get it banned. Only packets
+        /// count that nobody can forge: those that hold a cookie, or the answer to a challenge.
+        heavy: Spanned<u32> = number(1..=1_000_000).or("100");
+        /// Bans per second, at most.
+        bans_per_second: Spanned<u32> = number(1..=1000).or("10");
+        /// Bans at a time, at most.
+        bans: Spanned<u32> = number(0..=100_000).or("1000");
+        /// How long a ban lasts if the daemon does not live to end it with the attack.
+        ban_ttl: Spanned<Duration> = duration(10..=86_400).or("10m");
     }
 }
 

@@ -10,7 +10,9 @@ use toml::Spanned;
 
 use super::{
     diagnostic::{Diagnostic, Problems},
-    schema::{Ban, Cookie, INTERFACES, Interface, Management, Metrics, Mode, Service, Settings, SynMode},
+    schema::{
+        Ban, Cookie, Detection, INTERFACES, Interface, Management, Metrics, Mode, Service, Settings, SynMode,
+    },
     value::{PortRange, Protocol},
 };
 
@@ -34,6 +36,7 @@ pub fn settings(settings: &mut Settings, problems: &mut Problems) {
         thresholds(&stray.on, &stray.off, problems);
     }
     metrics(&settings.metrics, problems);
+    detector(settings, problems);
 }
 
 /// Complains about every name that was there before.
@@ -225,6 +228,15 @@ fn cookie(cookie: &Cookie, problems: &mut Problems) {
         let error = Diagnostic::error(cookie.period.span(), "the period is not in whole seconds");
         let nearest = Duration::from_secs(period.as_secs());
         problems.push(error.hint(format!("write \"{}s\"", nearest.as_secs())));
+    }
+}
+
+/// Nothing is sampled for it.
+fn detector(settings: &Settings, problems: &mut Problems) {
+    let detect = &settings.detect;
+    if *detect.mode.as_ref() == Detection::Act && !settings.events.enabled {
+        let warning = Diagnostic::warning(detect.mode.span(), "nothing is sampled, so no attack is found");
+        problems.push(warning.hint("set events.enabled = true"));
     }
 }
 

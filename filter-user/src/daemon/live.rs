@@ -1,6 +1,7 @@
 //! What runs now, and how it changes: all at once or not at all.
 
 mod bans;
+mod detect;
 mod revisions;
 mod standing;
 mod state;
@@ -19,6 +20,7 @@ use super::{
     api::Rotate,
     bans::Keeper,
     config::plan::Side,
+    detect::Detection,
     ledger::{Begin, Ledger},
     secrets::Rotated,
     systemd,
@@ -40,15 +42,17 @@ pub struct Live {
     state: Mutex<State>,
     /// Taken before `state`, never while that is held.
     keeper: Mutex<Keeper>,
+    detection: Mutex<Detection>,
 }
 
 impl Live {
     /// Looks at the host, plans and applies.
     pub fn start(path: &Path, loaded: Loaded, ledger: Ledger, begin: Begin, replace: bool) -> Result<Self> {
         let mut keeper = Keeper::open(loaded.settings.daemon.state.as_ref());
-        let state = Mutex::new(State::start(loaded, ledger, begin, replace, &mut keeper)?);
+        let state = State::start(loaded, ledger, begin, replace, &mut keeper)?;
+        let detection = Mutex::new(Detection::new(&state.settings));
         let (path, started) = (path.to_owned(), Instant::now());
-        Ok(Self { path, started, state, keeper: Mutex::new(keeper) })
+        Ok(Self { path, started, state: Mutex::new(state), keeper: Mutex::new(keeper), detection })
     }
 
     /// A panic while it was held has left whole values behind: every change is one assignment.
@@ -161,9 +165,10 @@ impl Live {
     /// For a scrape.
     #[must_use]
     pub fn sample(&self) -> Option<(Sample, Facts)> {
+        let attacks = self.found();
         let state = self.state();
         match Sample::read(&state.dataplane) {
-            Ok(sample) => Some((sample, Facts { commit: state.standing(), ..state.facts.clone() })),
+            Ok(sample) => Some((sample, Facts { commit: state.standing(), attacks, ..state.facts.clone() })),
             Err(problem) => {
                 warn!("cannot read the maps: {problem:#}");
                 None

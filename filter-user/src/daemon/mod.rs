@@ -7,6 +7,7 @@
 //! - [`api`], [`peer`] and [`server`]: the control socket, who may ask it for what, and `/metrics`.
 //! - [`config`]: the configuration, and what another one would change, on request.
 //! - [`bans`]: bans on request, and what is never banned.
+//! - [`detect`]: attacks: what the detector reads, what it arms and bans, what is asked about it.
 //! - [`ledger`]: revisions of the configuration, kept in `daemon.state`; [`deadline`]: time limits that outlive a boot.
 //! - [`commit`]: apply, confirm, roll back, bypass on request; [`probes`]: what has to work meanwhile.
 //! - [`kernel_log`]: what the kernel programs have to say.
@@ -20,6 +21,7 @@ pub mod bans;
 pub mod commit;
 pub mod config;
 pub mod deadline;
+pub mod detect;
 pub mod kernel_log;
 pub mod ledger;
 pub mod links;
@@ -47,6 +49,7 @@ use self::{deadline::Moment, ledger::Ledger, live::Live, lock::Lock, peer::Acces
 use crate::{
     cmd::failure::{Failure, Kind},
     config::Loaded,
+    detect::TURN,
     observe::metrics,
 };
 
@@ -143,6 +146,7 @@ async fn turn(live: &Arc<Live>, stop: &CancellationToken, mut hangups: Hangups) 
     let mut retry = every(RETRY);
     let changed = links::watch();
     let mut deadlines = every(DEADLINES);
+    let mut detect = every(TURN);
     let mut watchdog = every(systemd::watchdog_period());
     loop {
         tokio::select! {
@@ -158,6 +162,7 @@ async fn turn(live: &Arc<Live>, stop: &CancellationToken, mut hangups: Hangups) 
                 tokio::task::spawn_blocking(move || live.keep_bans(false));
             }
             _ = retry.tick() => live.retry_stepped_down(),
+            _ = detect.tick() => live.detect(),
             _ = watchdog.tick() => systemd::alive(),
         }
     }

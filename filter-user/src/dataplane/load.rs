@@ -9,13 +9,14 @@ use aya::{
 };
 use filter_common::{
     abi::{VERSION, name},
-    config::{BAN_HINTS, Config, TABLES},
+    config::{BAN_HINTS, Config, TABLES, flags},
+    event::WINDOW,
     state::Table,
 };
 
 use super::{
     bytes::bytes_of,
-    object,
+    kernel_at_least, object,
     plan::{InterfacePlan, Plan},
     schema::{LISTS, STATE, Schema},
     tc::Side,
@@ -34,7 +35,25 @@ pub(super) fn config(
     seed: [u64; 2],
     schema: &Schema,
 ) -> Result<Box<Config>> {
-    Ok(Box::new(Config { abi: VERSION, interface: slot, seed, lines: lines(schema)?, ..*interface.config }))
+    let lines = lines(schema)?;
+    let mut config = Config { abi: VERSION, interface: slot, seed, lines, ..*interface.config };
+    // bpf_xdp_load_bytes
+    if !kernel_at_least(5, 18) {
+        config.flags &= !flags::EVENTS;
+    }
+    config.sample_budget = share(config.sample_budget, cpus()?);
+    Ok(Box::new(config))
+}
+
+/// One CPU's part of so many events a second, in a [`WINDOW`].
+fn share(budget: u32, cpus: u32) -> u32 {
+    let windows = 1_000_000_000 / WINDOW as u32;
+    (budget / windows / cpus.max(1)).max(1)
+}
+
+fn cpus() -> Result<u32> {
+    let online = aya::util::online_cpus().map_err(|(_, error)| error).context("CPUs")?;
+    Ok(online.len() as u32)
 }
 
 /// The read-only globals of a program, as they lie in memory.

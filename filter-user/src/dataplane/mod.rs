@@ -10,7 +10,7 @@
 //! | `xdp`, `tc`, `next`, `foreign`, `netlink`, `sys` | attachments and what the kernel says about them |
 //! | `detach`, `panic` | taking it off, tidily or at once |
 //! | `pins`, `schema`, `slots`, `inherit`, `fingerprint` | what outlives the daemon |
-//! | `tables`, `rules`, `bans`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
+//! | `tables`, `rules`, `bans`, `events`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
 //! | [`measure`] | timing of loaded programs |
 //! | [`rehearsal`] | what a program would do with a packet, on copies of its tables |
@@ -37,6 +37,7 @@ mod bytes;
 mod commit;
 mod detach;
 mod difference;
+mod events;
 mod fingerprint;
 mod foreign;
 mod inherit;
@@ -67,6 +68,7 @@ mod xdp;
 pub use apply::apply;
 pub use bans::{Banned, Figures, Made, New};
 pub use detach::detach;
+pub use events::{Arming, EventFigures, Events};
 pub use keymap::{KEY_WORDS, KeyMap, Timeline, Window};
 pub use look::{Attached, attached, program_name};
 pub use netlink::{Mode, Stack, stacked};
@@ -79,6 +81,7 @@ pub use tables::{Armed, Fill, SAMPLE_LINES, Switched};
 pub use tc::TcKind;
 
 use bans::Bans;
+use events::Samplers;
 use ipnet::IpNet;
 use local::Local;
 use pins::{Pins, exists};
@@ -124,6 +127,7 @@ pub struct Dataplane {
     arms: Arms,
     bans: Mutex<Bans>,
     rules: RuleCounters,
+    samplers: Samplers,
     notes: Vec<String>,
 }
 
@@ -166,6 +170,7 @@ impl Dataplane {
             arms: Arms::open(&pins.map(name::ARMS))?,
             bans: Bans::open(&pins)?.into(),
             rules: RuleCounters::open(&pins.map(name::RULE_COUNTERS))?,
+            samplers: Samplers::open(&pins)?,
             pins,
             notes: Vec::new(),
         })
@@ -293,6 +298,16 @@ impl Dataplane {
     /// How many bans there are, and were.
     pub fn ban_figures(&self) -> Result<Figures> {
         Ok(self.bans.lock().map_err(poisoned)?.figures())
+    }
+
+    /// How many events were written and lost.
+    pub fn event_figures(&self) -> Result<EventFigures> {
+        self.samplers.figures()
+    }
+
+    /// The sampled packets. They stay valid when this data path is applied anew; there is one reader.
+    pub fn events(&self) -> Result<Events> {
+        Events::open(&self.pins)
     }
 
     /// How full each table is, by map name.

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Maps that outlive programs.
-pub(super) const STATE: [&str; 21] = [
+pub(super) const STATE: [&str; 23] = [
     name::COUNTERS,
     name::HANDOVERS,
     name::SOURCES,
@@ -44,6 +44,8 @@ pub(super) const STATE: [&str; 21] = [
     name::BAN_CONTROL,
     name::RULE_COUNTERS,
     name::RULE_BUCKETS,
+    name::EVENTS,
+    name::SAMPLER,
 ];
 
 /// Maps that each reload makes anew, beside those of the programs that run.

@@ -29,7 +29,12 @@ use super::{
     Sample,
     sample::{Interface, Keys},
 };
-use crate::{config::Mode, daemon::commit::Standing, dataplane::plan::Prefixes};
+use crate::{
+    config::Mode,
+    daemon::commit::Standing,
+    dataplane::plan::Prefixes,
+    detect::vector::{VECTORS, Vector},
+};
 
 /// What the maps don't know.
 #[derive(Clone, Debug)]
@@ -52,6 +57,8 @@ pub struct Facts {
     pub reload_success: SystemTime,
     /// Which configuration is in force.
     pub commit: Standing,
+    /// By service number: how often each vector of attacks was found, and whether it goes on.
+    pub attacks: Vec<[(u64, bool); VECTORS]>,
 }
 
 /// The verdict label: in observe mode everything passes, and what enforcing would have done is told apart.
@@ -112,6 +119,7 @@ pub fn families(sample: &Sample, facts: &Facts) -> Vec<MetricFamily> {
     cookies(sample, facts, &mut values);
     armed(sample, facts, &mut values);
     lists(sample, facts, &mut values);
+    attacks(sample, facts, &mut values);
     rules::collect(sample, facts, &mut values);
     rest(sample, facts, &mut values);
     METRICS.iter().flat_map(|metric| values.family(metric)).collect()
@@ -195,6 +203,22 @@ fn armed(sample: &Sample, facts: &Facts, values: &mut Values) {
             values.add(count, &[service], switched.count);
         }
     }
+}
+
+/// By service and vector; `*` is the rest of the host.
+fn attacks(sample: &Sample, facts: &Facts, values: &mut Values) {
+    let names = std::iter::once("*").chain(facts.services.iter().map(String::as_str));
+    for (number, service) in names.enumerate() {
+        let found = facts.attacks.get(number).copied().unwrap_or_default();
+        for (vector, (count, goes_on)) in Vector::ALL.iter().zip(found) {
+            let labels = [vector.label(), service];
+            values.set(&table::ATTACK_ACTIVE, &labels, f64::from(u8::from(goes_on)));
+            values.add(&table::ATTACKS, &labels, count);
+        }
+    }
+    values.add(&table::EVENTS, &[], sample.events.written);
+    values.add(&table::EVENTS_LOST, &["ring_full"], sample.events.full);
+    values.add(&table::EVENTS_LOST, &["budget"], sample.events.over);
 }
 
 fn lists(sample: &Sample, facts: &Facts, values: &mut Values) {

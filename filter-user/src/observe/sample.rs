@@ -10,7 +10,7 @@ use filter_common::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataplane::{self, Armed, Dataplane, Figures, Fill, KeyStatus, Mode, RuleCount};
+use crate::dataplane::{self, Armed, Dataplane, EventFigures, Figures, Fill, KeyStatus, Mode, RuleCount};
 
 /// Counters of one interface by [`Plane`] and reason.
 pub type Block = [[Counter; REASONS]; Plane::ALL.len()];
@@ -86,6 +86,8 @@ pub struct Sample {
     pub rules: Vec<RuleCount>,
     /// Fill levels.
     pub tables: Vec<Table>,
+    /// Sampled packets.
+    pub events: EventFigures,
 }
 
 impl Sample {
@@ -123,6 +125,7 @@ impl Sample {
             bans: dataplane.ban_figures()?,
             rules: dataplane.rules()?,
             tables: dataplane.fill()?.map(Table::new).into(),
+            events: dataplane.event_figures()?,
         })
     }
 }

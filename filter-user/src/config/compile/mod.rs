@@ -25,12 +25,14 @@ use super::{
     host::{Host, Link},
     lists,
     schema::{
-        Action, HandOver, HostLimits, Interface, Mode, Rates, Service, Settings, Stray, Strays, SynData,
-        SynMode,
+        Action, Detection, HandOver, HostLimits, Interface, Mode, Rates, Service, Settings, Stray, Strays,
+        SynData, SynMode,
     },
     value::{ByteRate, Rate},
 };
 use crate::dataplane::plan::{Attach, InterfacePlan, Lists, NextPlan, Plan, Tables, Words};
+
+pub use self::prefixes::mapped;
 
 /// What the settings come to on this host; complaints go to `problems`, and an error means no plan.
 pub fn plan(settings: &Settings, host: &Host, lists: Arc<Lists>, problems: &mut Problems) -> Option<Plan> {
@@ -97,6 +99,7 @@ fn base(settings: &Settings, host: &Host, management: &[IpNet], problems: &mut P
         *slot = policy(service);
     }
     host_limits(&mut config, &settings.host);
+    events(&mut config, settings);
     config
 }
 
@@ -159,7 +162,7 @@ fn protect(config: &mut Config, services: &[Service], problems: &mut Problems) {
             problems.push(Diagnostic::error(prefix.span(), message).hint("aggregate them"));
             return;
         };
-        *slot = prefixes::mapped(prefix.as_ref());
+        *slot = mapped(prefix.as_ref());
         config.protected_service[index] = number;
         config.protected_len = index as u32 + 1;
     }
@@ -219,6 +222,16 @@ fn host_limits(config: &mut Config, host: &HostLimits) {
         || config.services.iter().any(config::Service::has_more_limits);
     if any {
         config.flags |= config::flags::MORE_LIMITS;
+    }
+}
+
+/// Somebody has to look at them. The budget is that of all CPUs until the loader knows how many there are.
+fn events(config: &mut Config, settings: &Settings) {
+    let events = &settings.events;
+    if events.enabled && *settings.detect.mode.as_ref() != Detection::Off {
+        config.flags |= config::flags::EVENTS;
+        config.sample_mask = *events.sample.as_ref() - 1;
+        config.sample_budget = *events.budget.as_ref();
     }
 }
 
@@ -300,7 +313,7 @@ fn connected(config: &mut Config, interface: &Interface, addresses: &[IpNet], pr
     }
     config.connected_len = exempt.len() as u32;
     for (slot, prefix) in config.connected.iter_mut().zip(&exempt) {
-        *slot = prefixes::mapped(prefix);
+        *slot = mapped(prefix);
     }
 }
 

@@ -30,7 +30,8 @@ fn as_v6(address: IpAddr) -> Ipv6Addr {
 }
 
 /// A prefix as the data path compares it.
-pub(super) fn mapped(prefix: &IpNet) -> Prefix {
+#[must_use]
+pub fn mapped(prefix: &IpNet) -> Prefix {
     let bits = match prefix {
         IpNet::V4(v4) => 96 + v4.prefix_len(),
         IpNet::V6(v6) => v6.prefix_len(),

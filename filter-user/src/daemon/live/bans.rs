@@ -68,7 +68,7 @@ impl State {
     }
 
     /// Bans what neither the guard rails nor a full table refuse.
-    fn ban(&mut self, add: &Add, uid: u32) -> Result<Added> {
+    pub(super) fn ban(&mut self, add: &Add, uid: u32) -> Result<Added> {
         let mut added = Added { schema: 1, ..Added::default() };
         let fine = allowed(&self.guard(add.ssh.as_deref()), add.entries.iter().map(IpNet::trunc), &mut added);
         let (now, settings) = (Moment::now().wall, &self.settings.ban);
@@ -169,6 +169,20 @@ impl State {
             removed
         };
         Ok(Deleted { schema: 1, removed, absent: asked.saturating_sub(removed) })
+    }
+
+    /// Ends bans of the detector's. An operator may have made them his own meanwhile.
+    pub(super) fn end_detectors(&mut self, mut prefixes: Vec<IpNet>) -> Result<()> {
+        let dataplane = &self.dataplane;
+        let is_its = |prefix: &IpNet| -> Result<bool> {
+            let held = dataplane.bans_holding(prefix.network())?;
+            let ban = held.into_iter().find(|banned| banned.prefix == *prefix);
+            Ok(ban.is_some_and(|banned| Origin::of(banned.ban.origin) == Origin::Detector))
+        };
+        prefixes.retain(|prefix| is_its(prefix).unwrap_or(false));
+        self.dataplane.unban(&prefixes)?;
+        self.bans.changes += 1;
+        Ok(())
     }
 
     fn bans(&self, which: &Which) -> Result<Report> {

@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) failures: BTreeMap<Probe, u32>,
     /// What there is about bans beside the kernel's tables.
     pub(super) bans: Memory,
+    /// Rises with each change of settings or plan.
+    pub(super) generation: u64,
 }
 
 impl std::fmt::Debug for State {
@@ -107,6 +109,7 @@ impl State {
             ledger,
             failures: BTreeMap::new(),
             bans: Memory::default(),
+            generation: 0,
         };
         state.dataplane.sweep_all_bans().and_then(|()| state.restore_bans(keeper)).context("bans")?;
         sys::trim_memory();
@@ -146,6 +149,7 @@ impl State {
         }
         (self.plan, self.host) = (plan, host);
         (self.settings, self.report) = (loaded.settings, loaded.report);
+        self.generation += 1;
         sys::trim_memory();
         Ok(())
     }
@@ -192,6 +196,7 @@ impl State {
         (self.facts.cookies, self.facts.next) = (new.cookies, new.next);
         // Only now: what failed is tried again at the next turn.
         (self.plan, self.host) = (plan, host);
+        self.generation += 1;
         Ok(())
     }
 
@@ -266,6 +271,7 @@ fn in_force(loaded: &Loaded, bypassed: bool) -> Loaded {
 fn facts(settings: &Settings, plan: &Plan) -> Facts {
     Facts {
         commit: Standing::default(),
+        attacks: Vec::new(),
         lists: plan.lists.prefixes,
         mode: *settings.daemon.mode.as_ref(),
         services: settings.service.iter().map(|service| service.name.as_ref().clone()).collect(),

@@ -62,6 +62,14 @@ metrics! {
         "1 while segments of no connection are (in observe mode: would be) dropped; service * is the rest of the host.";
     STRAY_ARMINGS Counter "stray_armings_total" ["service"]
         "How often that began.";
+    ATTACK_ACTIVE Gauge "attack_active" ["vector", "service"]
+        "1 while the detector sees such an attack; service * is the rest of the host.";
+    ATTACKS Counter "attacks_total" ["vector", "service"]
+        "How often one began since the daemon started.";
+    EVENTS Counter "events_total" []
+        "Sampled packets that the data path told of.";
+    EVENTS_LOST Counter "events_lost_total" ["cause"]
+        "Sampled packets that it could not tell of: the ring was full, or the budget spent before the rate had followed.";
     RULE_PACKETS Counter "rule_packets_total" ["rule", "verdict"]
         "Packets that met a rule, by what it did; would_* for a rule or a host that is only observed.";
     RULE_BYTES Counter "rule_bytes_total" ["rule", "verdict"]

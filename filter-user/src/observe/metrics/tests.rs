@@ -7,7 +7,7 @@ use filter_common::reason::REASONS;
 use super::*;
 use crate::{
     config::schema::Action,
-    dataplane::{Armed, Figures, RuleCount, Switched},
+    dataplane::{Armed, EventFigures, Figures, RuleCount, Switched},
     observe::sample::{NextProgram, Table},
 };
 
@@ -43,6 +43,7 @@ fn sample() -> Sample {
             2
         ],
         tables: vec![Table { name: "sources".to_owned(), entries: 1, max: 1024 }],
+        events: EventFigures { written: 8, full: 1, over: 2 },
     }
 }
 
@@ -59,6 +60,7 @@ fn facts() -> Facts {
         next: [("eth0".to_owned(), "/sys/fs/bpf/balance".to_owned())].into(),
         reload_successful: true,
         reload_success: SystemTime::UNIX_EPOCH,
+        attacks: vec![],
         commit: Standing { revision: 7, confirm_seconds: Some(9), quarantined: 2, ..Standing::default() },
     }
 }

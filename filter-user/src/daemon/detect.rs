@@ -1,0 +1,338 @@
+//! The detector at work: what it reads, what it arms, what is asked about it.
+
+mod form;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Result;
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::Method,
+    routing::get,
+};
+use filter_common::{
+    config::{MAX_SERVICES, flags, syn_mode},
+    reason::REASONS,
+};
+
+pub use self::form::{ActLine, Attacks, Heavy, Line, One, VectorLine};
+use super::{
+    api::{Refused, Right, Route},
+    live::Live,
+};
+use crate::{
+    cmd::failure::{Failure, Kind},
+    config::{Settings, schema},
+    dataplane::{Arming, Dataplane, Events, Plan, monotonic},
+    detect::{
+        Change, Detector, Knobs,
+        attack::{ACTS, Act, Attack},
+        baseline::Bounds,
+        load::{Seen, ServiceFacts, Tick},
+        read::Reader,
+        respond::{Bans, Limits},
+        vector::{VECTORS, Vector},
+    },
+};
+
+/// Events that one turn takes out of the ring: what comes in more than a second.
+const MOST: usize = 30_000;
+
+/// For so long something stays armed if the daemon does not keep it so.
+const LEASE: Duration = Duration::from_secs(5);
+
+/// What the configuration in force asks for.
+struct View {
+    reader: Reader,
+    mode: schema::Detection,
+    limits: Limits,
+    ban_ttl: Duration,
+    /// By service number: its SYNs may be armed.
+    auto: Vec<bool>,
+    /// Segments to services, to the rest of the host are looked up.
+    checks: [bool; 2],
+}
+
+impl View {
+    fn new(settings: &Settings, plan: &Plan) -> Option<Self> {
+        let mode = *settings.detect.mode.as_ref();
+        let config = &plan.interfaces.first()?.config;
+        if mode == schema::Detection::Off || !config.has(flags::EVENTS) {
+            return None;
+        }
+        let destinations = plan.words.service_destinations.iter();
+        let destinations = destinations.map(|(prefix, word)| (crate::config::mapped(prefix), *word));
+        let detect = &settings.detect;
+        Some(Self {
+            reader: Reader::new(config, &plan.ports, destinations),
+            mode,
+            limits: Limits {
+                heavy: f64::from(*detect.heavy.as_ref()),
+                per_second: *detect.bans_per_second.as_ref(),
+                most: *detect.bans.as_ref() as usize,
+            },
+            ban_ttl: *detect.ban_ttl.as_ref(),
+            auto: config.services.iter().map(|service| service.syn_mode == syn_mode::AUTO).collect(),
+            checks: [config.has(flags::CHECK_STATE), config.has(flags::CHECK_STATE_OF_HOST)],
+        })
+    }
+}
+
+/// Somebody to ban.
+pub(super) struct Whom {
+    pub(super) attack: u64,
+    pub(super) reason: String,
+    pub(super) nets: Vec<ipnet::IpNet>,
+    pub(super) ttl: Duration,
+}
+
+/// The detector and its surroundings.
+pub(super) struct Detection {
+    detector: Detector,
+    view: Option<View>,
+    events: Option<Events>,
+    /// Names of the services, from number 1 on.
+    names: Vec<String>,
+    generation: Option<u64>,
+    completed: Option<u64>,
+    counted: Option<Box<[u64; REASONS]>>,
+    pub(super) bans: Bans,
+    leases: BTreeMap<(usize, bool), u64>,
+    /// The last complaint, told once.
+    pub(super) complaint: Option<String>,
+}
+
+impl std::fmt::Debug for Detection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Detection").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+fn knobs(settings: &Settings) -> Knobs {
+    let detect = &settings.detect;
+    let (floor, factor) = (f64::from(*detect.floor.as_ref()), f64::from(*detect.factor.as_ref()));
+    Knobs { bounds: Bounds { floor, factor }, hold: *detect.hold.as_ref() }
+}
+
+impl Detection {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            detector: Detector::new(knobs(settings)),
+            view: None,
+            events: None,
+            names: Vec::new(),
+            generation: None,
+            completed: None,
+            counted: None,
+            bans: Bans::default(),
+            leases: BTreeMap::new(),
+            complaint: None,
+        }
+    }
+
+    /// Takes another configuration over; what that ends.
+    pub(super) fn follow(
+        &mut self,
+        generation: u64,
+        settings: &Settings,
+        plan: &Plan,
+        dataplane: &Dataplane,
+    ) -> Result<Vec<Change>> {
+        if self.generation == Some(generation) {
+            return Ok(Vec::new());
+        }
+        let names: Vec<_> = settings.service.iter().map(|service| service.name.as_ref().clone()).collect();
+        let view = View::new(settings, plan);
+        self.events = view.as_ref().map(|_| dataplane.events()).transpose()?;
+        let ended = if names != self.names || view.is_none() { self.detector.forget() } else { Vec::new() };
+        (self.view, self.names, self.counted) = (view, names, None);
+        self.detector.set_knobs(knobs(settings));
+        self.generation = Some(generation);
+        Ok(ended)
+    }
+
+    /// One turn: what has changed.
+    pub(super) fn turn(&mut self) -> Result<Vec<Change>> {
+        let (Some(view), Some(events)) = (&self.view, &mut self.events) else { return Ok(Vec::new()) };
+        let now = monotonic()?;
+        let mut seen: Vec<Seen> = Vec::new();
+        events.drain(MOST, |event| seen.extend(view.reader.read(&event)));
+        let counted = events.received()?;
+        let before = self.counted.replace(counted.clone());
+        let counted = before.map(|before| {
+            let mut since = counted;
+            since.iter_mut().zip(before.iter()).for_each(|(now, before)| *now = now.saturating_sub(*before));
+            since
+        });
+        let completed = completed();
+        let since = completed.zip(self.completed).map(|(now, before)| now.saturating_sub(before));
+        self.completed = completed;
+        let facts = (0..MAX_SERVICES).map(|number| {
+            let served = number == 0 || events.is_served(number);
+            ServiceFacts { sockets: served, checked: view.checks[usize::from(number == 0)] && served }
+        });
+        self.detector.set_services(facts.collect());
+        Ok(self.detector.tick(&Tick { now, seen: &seen, counted: counted.as_deref(), completed: since }))
+    }
+
+    /// With `mode = "act"`: keeps armed what attacks ask for.
+    pub(super) fn arm(&mut self) -> Result<()> {
+        let (Some(view), Some(events)) = (&self.view, &self.events) else { return Ok(()) };
+        if view.mode != schema::Detection::Act {
+            return Ok(());
+        }
+        let now = monotonic()?;
+        let until = now.saturating_add(u64::try_from(LEASE.as_nanos())?);
+        for attack in self.detector.active_mut() {
+            let service = attack.service;
+            let syn = attack.has(Vector::Syn) && view.auto.get(service).copied().unwrap_or(false);
+            let segments = attack.hits.iter().any(|hit| hit.vector.is_segment());
+            let stray = segments && view.checks[usize::from(service == 0)];
+            for (wanted, what, words) in [
+                (syn, Arming::Syn, "armed the answers to SYNs"),
+                (stray, Arming::Stray, "armed the look-up of segments"),
+            ] {
+                if !wanted {
+                    continue;
+                }
+                events.arm(what, service, now, until);
+                if self.leases.insert((service, what == Arming::Syn), until).is_none() {
+                    note(attack, now, words.to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// With `mode = "act"`: whom to ban now.
+    pub(super) fn choose(&mut self) -> Result<Vec<Whom>> {
+        let Some(view) = &self.view else { return Ok(Vec::new()) };
+        if view.mode != schema::Detection::Act {
+            return Ok(Vec::new());
+        }
+        let now = monotonic()?;
+        let mut all = Vec::new();
+        for attack in self.detector.active_mut() {
+            let nets = self.bans.choose(attack, &view.limits, now);
+            let Some(hit) = attack.hits.first().filter(|_| !nets.is_empty()) else { continue };
+            let reason = format!("auto/{}#{}", hit.vector.label(), attack.id);
+            all.push(Whom { attack: attack.id, reason, nets, ttl: view.ban_ttl });
+        }
+        Ok(all)
+    }
+
+    /// Lists what was done.
+    pub(super) fn note(&mut self, attack: u64, what: String) -> Result<()> {
+        let now = monotonic()?;
+        if let Some(attack) = self.detector.attack_mut(attack) {
+            note(attack, now, what);
+        }
+        Ok(())
+    }
+
+    /// The attack is over: disarms what was armed for it, and tells whose bans are to end.
+    pub(super) fn undo(&mut self, id: u64) -> Result<Vec<ipnet::IpNet>> {
+        let now = monotonic()?;
+        if let Some(attack) = self.detector.attack_mut(id) {
+            for act in attack.acts.iter_mut().filter(|act| act.undone.is_none()) {
+                act.undone = Some(now);
+            }
+            for what in [Arming::Syn, Arming::Stray] {
+                let until = self.leases.remove(&(attack.service, what == Arming::Syn));
+                if let Some((until, events)) = until.zip(self.events.as_ref()) {
+                    events.disarm(what, attack.service, now, until);
+                }
+            }
+        }
+        Ok(self.bans.undo(id))
+    }
+
+    pub(super) fn attack(&self, id: u64) -> Option<&Attack> {
+        self.detector.attack(id)
+    }
+
+    /// Its name; `*` is the rest of the host.
+    pub(super) fn service(&self, number: usize) -> &str {
+        let name = number.checked_sub(1).and_then(|index| self.names.get(index));
+        name.map_or("*", String::as_str)
+    }
+
+    /// By service number: how often each vector was found, and whether it goes on.
+    pub(super) fn found(&self) -> Vec<[(u64, bool); VECTORS]> {
+        (0..=self.names.len()).map(|number| self.detector.found(number)).collect()
+    }
+
+    pub(super) fn lines(&self, now: u64, time: SystemTime) -> Vec<Line> {
+        self.detector.attacks().map(|a| Line::new(a, self.service(a.service), now, time)).collect()
+    }
+}
+
+fn note(attack: &mut Attack, at: u64, what: String) {
+    if attack.acts.len() < ACTS {
+        attack.acts.push(Act { at, what, undone: None });
+    }
+}
+
+/// Handshakes that the stack has completed: `PassiveOpens` of `/proc/net/snmp`.
+fn completed() -> Option<u64> {
+    passive_opens(&fs::read_to_string("/proc/net/snmp").ok()?)
+}
+
+fn passive_opens(text: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp:"));
+    let place = lines.next()?.split_whitespace().position(|name| name == "PassiveOpens")?;
+    lines.next()?.split_whitespace().nth(place)?.parse().ok()
+}
+
+/// The requests.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/v1/attacks",
+        right: Right::Look,
+        help: "Attacks that go on, and the last 100 that are over",
+        handler: || get(list),
+    },
+    Route {
+        method: Method::GET,
+        path: "/v1/attacks/{id}",
+        right: Right::Look,
+        help: "One of them, with the sources and prefixes that sent most",
+        handler: || get(show),
+    },
+];
+
+async fn list(State(live): State<Arc<Live>>) -> Result<Json<Attacks>, Refused> {
+    Ok(Json(live.attacks()?))
+}
+
+async fn show(State(live): State<Arc<Live>>, Path(id): Path<u64>) -> Result<Json<One>, Refused> {
+    let unknown = || {
+        Failure::new(
+            Kind::Failed,
+            format!("no attack has the number {id}"),
+            "floodwall attack list shows them",
+        )
+    };
+    Ok(Json(live.attack(id)?.ok_or_else(|| anyhow::Error::new(unknown()))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handshakes_are_read_by_name() {
+        let text = "Ip: Forwarding\nIp: 1\nTcp: RtoMin ActiveOpens PassiveOpens\nTcp: 200 5 77\n";
+        assert_eq!(passive_opens(text), Some(77));
+        assert_eq!(passive_opens("Tcp: RtoMin\nTcp: 1\n"), None);
+        assert_eq!(passive_opens("Tcp: PassiveOpens\n"), None);
+        assert!(completed().is_some());
+    }
+}

@@ -1,0 +1,120 @@
+//! An attack: what somebody asks about afterwards.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{load::Load, top::Top, vector::Vector};
+
+/// Counters of each sketch: no count is wrong by more than a thousandth of all.
+const COUNTERS: usize = 1024;
+
+/// One vector of an attack.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hit {
+    /// Which.
+    pub vector: Vector,
+    /// When it was found, the detector's clock.
+    pub since: u64,
+    /// The usual load when it was found, packets per second.
+    pub usual: f64,
+    /// From where on it was a flood.
+    pub threshold: f64,
+    /// Most packets per second.
+    pub peak_pps: f64,
+    /// Most bits per second.
+    pub peak_bps: f64,
+}
+
+/// Something that was done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// When, the detector's clock.
+    pub at: u64,
+    /// What and why, for people.
+    pub what: String,
+    /// When it was taken back.
+    pub undone: Option<u64>,
+}
+
+/// Acts that an attack lists; more are counted.
+pub const ACTS: usize = 100;
+
+/// Floods of one service at one time.
+#[derive(Clone, Debug)]
+pub struct Attack {
+    /// Number, from 1 on.
+    pub id: u64,
+    /// Number of the service; 0 is the rest of the host.
+    pub service: usize,
+    /// When it was found, the detector's clock.
+    pub began: u64,
+    /// When its last vector was over for long enough.
+    pub ended: Option<u64>,
+    /// When a vector was last seen.
+    pub seen: u64,
+    /// What it is made of.
+    pub hits: Vec<Hit>,
+    /// Most packets per second of all vectors together.
+    pub peak_pps: f64,
+    /// Most bits per second.
+    pub peak_bps: f64,
+    /// What was done.
+    pub acts: Vec<Act>,
+    /// Sources as the packets give them: forged ones, where nothing proves the contrary.
+    pub sources: Top<IpAddr>,
+    /// Their prefixes: IPv4 /24, IPv6 /48.
+    pub prefixes: Top<IpNet>,
+    /// Sources whose packets prove that they can receive, as a ban takes them.
+    pub proven: Top<IpNet>,
+}
+
+impl Attack {
+    pub(super) fn new(id: u64, service: usize, now: u64) -> Self {
+        Self {
+            id,
+            service,
+            began: now,
+            ended: None,
+            seen: now,
+            hits: Vec::new(),
+            peak_pps: 0.0,
+            peak_bps: 0.0,
+            acts: Vec::new(),
+            sources: Top::new(COUNTERS),
+            prefixes: Top::new(COUNTERS),
+            proven: Top::new(COUNTERS),
+        }
+    }
+
+    /// Whether it has that vector.
+    #[must_use]
+    pub fn has(&self, vector: Vector) -> bool {
+        self.hits.iter().any(|hit| hit.vector == vector)
+    }
+
+    pub(super) fn peak(&mut self, load: impl Fn(Vector) -> Load) {
+        let (mut pps, mut bps) = (0.0, 0.0);
+        for hit in &mut self.hits {
+            let load = load(hit.vector);
+            hit.peak_pps = hit.peak_pps.max(load.pps);
+            hit.peak_bps = hit.peak_bps.max(load.bps);
+            pps += load.pps;
+            bps += load.bps;
+        }
+        self.peak_pps = self.peak_pps.max(pps);
+        self.peak_bps = self.peak_bps.max(bps);
+    }
+
+    pub(super) fn source(&mut self, source: IpAddr, weight: u32) {
+        self.sources.add(source, weight.into());
+        self.prefixes.add(prefix(source), weight.into());
+    }
+}
+
+/// The /24 or /48 of an address: what logs show of it.
+#[must_use]
+pub fn prefix(address: IpAddr) -> IpNet {
+    let length = if address.is_ipv4() { 24 } else { 48 };
+    IpNet::new(address, length).map_or(IpNet::from(address), |net| net.trunc())
+}

@@ -1,0 +1,170 @@
+//! The heaviest of many, in bounded memory: Space-Saving (Metwally, Agrawal and El Abbadi, 2005), with weights.
+//!
+//! With `k` counters and packets of weight `W` in all, every count is too high by at most `W / k`, and whoever has more than
+//! that is among them. The map's hash is keyed (SipHash, random for each sketch), so nobody can make sources collide.
+
+use std::{cmp::Reverse, collections::HashMap, hash::Hash};
+
+/// One of the heaviest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heavy<K> {
+    /// Who.
+    pub key: K,
+    /// Weight, at most so much.
+    pub count: u64,
+    /// By so much it may be less.
+    pub error: u64,
+}
+
+/// A sketch of `k` counters.
+#[derive(Clone, Debug)]
+pub struct Top<K> {
+    capacity: usize,
+    places: HashMap<K, usize>,
+    /// A binary heap, the lightest first.
+    heap: Vec<Heavy<K>>,
+    total: u64,
+}
+
+impl<K: Copy + Eq + Hash + Ord> Top<K> {
+    /// Nothing yet; at least one counter.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), places: HashMap::new(), heap: Vec::new(), total: 0 }
+    }
+
+    /// So much more of `key`.
+    pub fn add(&mut self, key: K, weight: u64) {
+        self.total = self.total.saturating_add(weight);
+        let place = match self.places.get(&key) {
+            Some(place) => *place,
+            None if self.heap.len() < self.capacity => {
+                self.heap.push(Heavy { key, count: 0, error: 0 });
+                self.places.insert(key, self.heap.len() - 1);
+                self.rise(self.heap.len() - 1)
+            }
+            None => self.replace_lightest(key),
+        };
+        self.heap[place].count = self.heap[place].count.saturating_add(weight);
+        self.sink(place);
+    }
+
+    /// The lightest gives its counter up, and what it counted may be the newcomer's.
+    fn replace_lightest(&mut self, key: K) -> usize {
+        let lightest = &mut self.heap[0];
+        self.places.remove(&lightest.key);
+        (lightest.key, lightest.error) = (key, lightest.count);
+        self.places.insert(key, 0);
+        0
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.heap.swap(a, b);
+        self.places.insert(self.heap[a].key, a);
+        self.places.insert(self.heap[b].key, b);
+    }
+
+    fn rise(&mut self, mut place: usize) -> usize {
+        while place > 0 && self.heap[place].count < self.heap[(place - 1) / 2].count {
+            self.swap(place, (place - 1) / 2);
+            place = (place - 1) / 2;
+        }
+        place
+    }
+
+    fn sink(&mut self, mut place: usize) {
+        loop {
+            let children = 2 * place + 1..(2 * place + 3).min(self.heap.len());
+            let Some(child) = children.min_by_key(|child| self.heap[*child].count) else { return };
+            if self.heap[place].count <= self.heap[child].count {
+                return;
+            }
+            self.swap(place, child);
+            place = child;
+        }
+    }
+
+    /// The `n` heaviest.
+    #[must_use]
+    pub fn heaviest(&self, n: usize) -> Vec<Heavy<K>> {
+        let mut all = self.heap.clone();
+        all.sort_unstable_by_key(|heavy| {
+            (Reverse(heavy.count - heavy.error), Reverse(heavy.count), heavy.key)
+        });
+        all.truncate(n);
+        all
+    }
+
+    /// All that was added.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// No count is wrong by more than this.
+    #[must_use]
+    pub const fn bound(&self) -> u64 {
+        self.total / self.capacity as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A generator of numbers that look random (xorshift64*).
+    fn random(state: &mut u64) -> u64 {
+        *state ^= *state >> 12;
+        *state ^= *state << 25;
+        *state ^= *state >> 27;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    #[test]
+    fn within_its_capacity_it_is_exact() {
+        let mut top = Top::new(4);
+        for (key, weight) in [(1, 5), (2, 1), (3, 7), (1, 5), (4, 2), (2, 1)] {
+            top.add(key, weight);
+        }
+        let found: Vec<_> = top.heaviest(9).iter().map(|h| (h.key, h.count, h.error)).collect();
+        assert_eq!(found, [(1, 10, 0), (3, 7, 0), (2, 2, 0), (4, 2, 0)]);
+    }
+
+    /// The bound that the module's text states, under ten million sources of which twenty are heavy.
+    #[test]
+    fn ten_million_sources_hide_no_heavy_one() {
+        let (mut top, mut seed) = (Top::new(1024), 42);
+        let mut truth = HashMap::<u32, u64>::new();
+        for i in 0..10_000_000_u32 {
+            top.add(1_000 + i, 1);
+            if i % 50 == 0 {
+                // The heavy ones differ: the first has twenty times what the last has.
+                let heavy =
+                    (0..20).find(|rank| random(&mut seed).is_multiple_of(8) || *rank == 19).unwrap_or(0);
+                top.add(heavy, 64);
+                *truth.entry(heavy).or_default() += 64;
+            }
+        }
+        assert_eq!(top.heap.len(), 1024, "bounded");
+        let all = top.heaviest(1024);
+        for heavy in &all {
+            let really = truth.get(&heavy.key).copied().unwrap_or(1);
+            assert!(heavy.count >= really && heavy.count - heavy.error <= really, "{heavy:?} {really}");
+            assert!(heavy.count - really <= top.bound(), "{heavy:?} {really} {}", top.bound());
+        }
+        let mut expected: Vec<_> = truth.iter().filter(|(_, count)| **count > top.bound()).collect();
+        expected.sort_unstable_by_key(|(key, count)| (Reverse(**count), **key));
+        assert!(expected.len() > 10, "{expected:?}");
+        for (key, _) in &expected {
+            assert!(all.iter().any(|heavy| heavy.key == **key), "{key} is missing");
+        }
+        let first: Vec<_> = all.iter().take(5).map(|heavy| heavy.key).collect();
+        assert_eq!(first, expected.iter().take(5).map(|(key, _)| **key).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_empty_one_has_nothing() {
+        let top = Top::<u32>::new(0);
+        assert!(top.heaviest(5).is_empty() && top.bound() == 0);
+    }
+}

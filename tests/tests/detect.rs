@@ -1,0 +1,141 @@
+//! The detector of a real daemon: floods are found, told, acted on, and everything is taken back.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use filter_tests::{
+    client::{Questions, ask},
+    config::Config,
+    flood::{Flood, Order, Segment, flood_of},
+    pair::{CLIENT_V4, Family, SERVER_V4},
+    stand::{Stand, wait_for},
+};
+use serde_json::Value;
+
+/// The data path would arm itself much later than the detector finds anything.
+fn config(detect: &str) -> Config {
+    Config {
+        rest: format!("[detect]\nhold = \"2s\"\n{detect}"),
+        ..Config::default().service(
+            "ports = [\"tcp/80\", \"udp/5000\"]\nsyn = { mode = \"auto\", on = 200000, off = 100000, hold = \"1s\" }",
+        )
+    }
+}
+
+fn attacks(stand: &Stand, arguments: &str) -> Result<Vec<Value>> {
+    let output = stand.floodwall.cli(&format!("attack list --json --socket {{socket}} {arguments}"))?;
+    let said: Value = serde_json::from_slice(&output.stdout).context("JSON")?;
+    let attacks = said["attacks"].as_array().context("a list")?.clone();
+    ensure!(output.status.code() == Some(i32::from(attacks.is_empty())), "{:?}", output.status);
+    Ok(attacks)
+}
+
+fn active(stand: &Stand, vector: &str) -> Result<f64> {
+    Ok(stand.floodwall.scrape()?.sum("floodwall_attack_active", &[&format!("vector=\"{vector}\"")]))
+}
+
+/// How long it takes until an attack is listed, and the attack.
+fn found(stand: &Stand, orders: &[Order]) -> Result<(Duration, Value, Vec<Flood>)> {
+    let began = Instant::now();
+    let floods = Flood::start_all(&stand.pair.client, orders)?;
+    wait_for("an attack", Duration::from_secs(5), || Ok(!attacks(stand, "--active")?.is_empty()))?;
+    Ok((began.elapsed(), attacks(stand, "--active")?.remove(0), floods))
+}
+
+/// Honest visitors for a while are no attack; each of these floods is one, until it is over.
+fn is_found(segment: Segment, port: u16, vector: &str) -> Result<()> {
+    let stand = Stand::new(&config("mode = \"act\""))?;
+    stand.visit(SERVER_V4.into(), 1000, 5000)?;
+    ensure!(attacks(&stand, "")?.is_empty(), "honest visitors");
+    let order = Order { port, ..flood_of(segment, Family::V4, 50_000)? };
+    let (after, attack, floods) = found(&stand, &[order])?;
+    println!("{vector}: found after {after:?}");
+    ensure!(after < Duration::from_secs(2), "{vector}: found after {after:?}");
+    ensure!(attack["service"] == "web" && attack["vectors"][0]["vector"] == vector, "{attack}");
+    thread::sleep(Duration::from_secs(1));
+    let attack = attacks(&stand, "--active")?.remove(0);
+    let peak = attack["peak_pps"].as_u64().context("peak")?;
+    ensure!((10_000..120_000).contains(&peak), "{attack}");
+    ensure!(active(&stand, vector)? > 0.0, "no metric");
+    let armed = stand.floodwall.scrape()?.sum("floodwall_syn_armed", &["service=\"web\""]);
+    let acts = attack["acts"].as_array().context("acts")?.len();
+    ensure!((armed > 0.0, acts > 0) == (vector == "syn", vector == "syn"), "armed {armed}: {attack}");
+    let shown = stand.floodwall.succeed("attack show 1 --socket {socket}")?;
+    ensure!(shown.contains("their prefixes") && shown.lines().all(|line| line.len() <= 80), "{shown}");
+    drop(floods);
+    wait_for("its end", Duration::from_secs(15), || Ok(attacks(&stand, "--active")?.is_empty()))?;
+    let attack = attacks(&stand, "")?.remove(0);
+    ensure!(attack["ended"].is_u64(), "{attack}");
+    for act in attack["acts"].as_array().context("acts")? {
+        ensure!(act["undone"].is_u64(), "{attack}");
+    }
+    wait_for("disarmed", Duration::from_secs(10), || {
+        let scrape = stand.floodwall.scrape()?;
+        Ok(scrape.sum("floodwall_syn_armed", &["service=\"web\""]) == 0.0)
+    })?;
+    let scrape = stand.floodwall.scrape()?;
+    let found = scrape.sum("floodwall_attacks_total", &[&format!("vector=\"{vector}\"")]);
+    ensure!((found - 1.0).abs() < 0.5, "{found} attacks");
+    ensure!(scrape.sum("floodwall_events_total", &[]) > 0.0);
+    let said = stand.floodwall.said();
+    ensure!(said.matches("an attack began").count() == 1, "{said}");
+    ensure!(said.matches("the attack is over").count() == 1, "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_syn_flood_is_found_and_answered() -> Result<()> {
+    is_found(Segment::Syn, 80, "syn")
+}
+
+#[test]
+fn a_udp_flood_is_found() -> Result<()> {
+    is_found(Segment::Udp(4444, 64), 5000, "udp")
+}
+
+/// A source that completes hundreds of handshakes during an attack is banned, and free when it is over; the gateway never is, and
+/// neither is anybody whose address was only forged.
+#[test]
+fn heavy_proven_sources_are_banned_for_the_attack() -> Result<()> {
+    let heavy = Ipv4Addr::new(192, 31, 196, 9);
+    let detect = "mode = \"act\"\nheavy = 20\n[events]\nsample = 1";
+    let stand = Stand::new(&config(detect))?;
+    let client = &stand.pair.client;
+    client.namespace.ip(&format!("addr add {heavy}/24 dev {}", client.device))?;
+    let (_, _, floods) = found(&stand, &[flood_of(Segment::Syn, Family::V4, 20_000)?])?;
+    wait_for("armed", Duration::from_secs(5), || {
+        Ok(stand.floodwall.scrape()?.sum("floodwall_syn_armed", &["service=\"web\""]) > 0.0)
+    })?;
+    let visit = |source: Ipv4Addr| {
+        let timeout = Duration::from_millis(500);
+        let (server, sources) = ((SERVER_V4, 80).into(), vec![IpAddr::from(source)]);
+        let questions = Questions { server, sources, per_second: 200, number: 1000, timeout };
+        client.namespace.run(|| ask(&questions))
+    };
+    visit(heavy)?;
+    visit(CLIENT_V4)?;
+    let banned = || stand.floodwall.cli("ban list --pins {pins}");
+    let list = String::from_utf8(banned()?.stdout)?;
+    ensure!(list.contains("192.31.196.9/32") && list.contains("auto/syn#1"), "{list}");
+    ensure!(list.lines().count() == 1, "{list}");
+    drop(floods);
+    wait_for("its end", Duration::from_secs(15), || Ok(attacks(&stand, "--active")?.is_empty()))?;
+    let list = String::from_utf8(banned()?.stdout)?;
+    ensure!(!list.contains("192.31.196.9"), "{list}");
+    Ok(())
+}
+
+#[test]
+fn off_samples_nothing() -> Result<()> {
+    let stand = Stand::new(&config("mode = \"off\""))?;
+    let flood = Flood::start(&stand.pair.client, &flood_of(Segment::Syn, Family::V4, 50_000)?)?;
+    thread::sleep(Duration::from_secs(3));
+    drop(flood);
+    ensure!(attacks(&stand, "")?.is_empty());
+    ensure!(stand.floodwall.scrape()?.sum("floodwall_events_total", &[]) == 0.0);
+    Ok(())
+}
