@@ -201,7 +201,7 @@ pub(crate) fn run(context: XdpContext) -> u32 {
         xdp_event(context.ctx, exit & 0xff | (plane as u32) << PLANE, length);
     }
     let action = exit >> ACTION & 0xff;
-    if config.has(flags::NEXT) && opaque(action) == xdp_action::XDP_PASS {
+    if kernel.config().has(flags::NEXT) && opaque(action) == xdp_action::XDP_PASS {
         // SAFETY: nothing here has anything to drop. It returns if there is no such program.
         unsafe { maps::NEXT.tail_call(&context, 0) };
     }

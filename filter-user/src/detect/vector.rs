@@ -124,30 +124,112 @@ pub enum Evidence {
 impl Evidence {
     /// Every reason is here by its name, so that a new one can't be forgotten.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table of a hundred reasons")]
     pub const fn of(reason: Reason) -> Self {
-        use Reason::*;
+        use Reason as R;
         match reason {
-            NotIp | LinkControl | Management | AllowListed | EgressForged | EgressLand | EgressGroup => {
-                Self::Exempt
-            }
-            Established | TupleInUse | CookieAccepted | RecentHandshake | ChallengePassed | Proven
-            | StackCookie | UdpReply | EchoReply | IcmpOfSocket => Self::Honest,
-            Stray => Self::StraySample,
-            UnknownAck | CookieInvalid | StrayAck | StrayData | StrayFin | StrayRst | StraySynAck
-            | UdpReflection | IcmpMismatch | EthernetTruncated | VlanDepth | Ipv4Truncated | Ipv4Header
-            | Ipv6Truncated | Ipv6Header | Ipv6Extensions | TcpTruncated | TcpHeader | UdpTruncated
-            | IcmpTruncated | Bogon | Land | TcpFlags | PortZero | SynFragmented | OwnSource
-            | FragmentOverflow | FragmentOverlap | FragmentTiny | FragmentLength | FragmentNested
-            | HeadersSplit => Self::Stray,
-            Pass | Fragment | NoListener | NotLocal | CookieUnavailable | ListenerMptcp | SteppedDown
-            | CookieGrace | SourceRate | SourceSynRate | ReplyPrefixRate | ReplyTotalRate | ReplyFailed
-            | SynLimit | SynData | UnprovenRate | CookieSent | ChallengeSent | BlockList | Banned
-            | FragmentDenied | FragmentRate | FragmentSourceRate | SourceRoute | Ipv4Options
-            | Ipv4OptionsMalformed | Ipv6HopByHop | RoutingHeader | UnknownHeader | OtherProtocol
-            | ProtocolDenied | ProtocolRate | IcmpRate | IcmpSourceRate | EchoDenied | Smurf | Redirect
-            | NdHopLimit | IcmpType | UdpClosedPort | DirectedBroadcast | TtlSecurity | ReversePath
-            | PrefixRate | ServiceRate | SourceByteRate | ServiceByteRate | FlowRate | HostRate
-            | RulePass | RuleDrop | RuleLimit => Self::Open,
+            R::NotIp
+            | R::LinkControl
+            | R::Management
+            | R::AllowListed
+            | R::EgressForged
+            | R::EgressLand
+            | R::EgressGroup => Self::Exempt,
+            R::Established
+            | R::TupleInUse
+            | R::CookieAccepted
+            | R::RecentHandshake
+            | R::ChallengePassed
+            | R::Proven
+            | R::StackCookie
+            | R::UdpReply
+            | R::EchoReply
+            | R::IcmpOfSocket => Self::Honest,
+            R::Stray => Self::StraySample,
+            R::UnknownAck
+            | R::CookieInvalid
+            | R::StrayAck
+            | R::StrayData
+            | R::StrayFin
+            | R::StrayRst
+            | R::StraySynAck
+            | R::UdpReflection
+            | R::IcmpMismatch
+            | R::EthernetTruncated
+            | R::VlanDepth
+            | R::Ipv4Truncated
+            | R::Ipv4Header
+            | R::Ipv6Truncated
+            | R::Ipv6Header
+            | R::Ipv6Extensions
+            | R::TcpTruncated
+            | R::TcpHeader
+            | R::UdpTruncated
+            | R::IcmpTruncated
+            | R::Bogon
+            | R::Land
+            | R::TcpFlags
+            | R::PortZero
+            | R::SynFragmented
+            | R::OwnSource
+            | R::FragmentOverflow
+            | R::FragmentOverlap
+            | R::FragmentTiny
+            | R::FragmentLength
+            | R::FragmentNested
+            | R::HeadersSplit => Self::Stray,
+            R::Pass
+            | R::Fragment
+            | R::NoListener
+            | R::NotLocal
+            | R::CookieUnavailable
+            | R::ListenerMptcp
+            | R::SteppedDown
+            | R::CookieGrace
+            | R::SourceRate
+            | R::SourceSynRate
+            | R::ReplyPrefixRate
+            | R::ReplyTotalRate
+            | R::ReplyFailed
+            | R::SynLimit
+            | R::SynData
+            | R::UnprovenRate
+            | R::CookieSent
+            | R::ChallengeSent
+            | R::BlockList
+            | R::Banned
+            | R::FragmentDenied
+            | R::FragmentRate
+            | R::FragmentSourceRate
+            | R::SourceRoute
+            | R::Ipv4Options
+            | R::Ipv4OptionsMalformed
+            | R::Ipv6HopByHop
+            | R::RoutingHeader
+            | R::UnknownHeader
+            | R::OtherProtocol
+            | R::ProtocolDenied
+            | R::ProtocolRate
+            | R::IcmpRate
+            | R::IcmpSourceRate
+            | R::EchoDenied
+            | R::Smurf
+            | R::Redirect
+            | R::NdHopLimit
+            | R::IcmpType
+            | R::UdpClosedPort
+            | R::DirectedBroadcast
+            | R::TtlSecurity
+            | R::ReversePath
+            | R::PrefixRate
+            | R::ServiceRate
+            | R::SourceByteRate
+            | R::ServiceByteRate
+            | R::FlowRate
+            | R::HostRate
+            | R::RulePass
+            | R::RuleDrop
+            | R::RuleLimit => Self::Open,
         }
     }
 
