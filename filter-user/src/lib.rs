@@ -7,6 +7,7 @@
 //! - [`daemon`]: the running loop: reload, key rotation, own addresses, control socket, shutdown.
 //! - [`detect`]: which service is flooded, by what, from where.
 //! - [`observe`]: metrics and status, read from the maps when somebody asks.
+//! - [`feed`]: block lists that somebody else keeps: formats, checks, fetching, the last good copy.
 //! - [`explain`]: what would become of a packet, or of a capture's packets, and why.
 //! - [`guard`]: who has to get through, and whether a configuration lets them.
 //! - [`mod@bench`]: nanoseconds per packet, on private copies of the filter.
@@ -24,6 +25,7 @@ pub mod daemon;
 pub mod dataplane;
 pub mod detect;
 pub mod explain;
+pub mod feed;
 pub mod guard;
 pub mod observe;
 pub mod store;

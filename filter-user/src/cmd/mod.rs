@@ -16,6 +16,7 @@ mod docs;
 pub mod doctor;
 pub mod explain;
 pub mod failure;
+pub mod feed;
 pub mod history;
 pub mod init;
 pub mod man;
@@ -139,6 +140,9 @@ enum Command {
     /// Attacks that the detector has found
     #[command(subcommand)]
     Attack(attack::Command),
+    /// Block lists that somebody else keeps
+    #[command(subcommand)]
+    Feed(feed::Command),
     /// Measure what the filter takes per packet on this host, on a private copy of it
     #[command(after_long_help = bench::EXAMPLES)]
     Bench(bench::Args),
@@ -186,6 +190,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bypass(args) => bypass::run(&args, &socket, out),
         Command::Ban(command) => ban::run(&command, &socket, out),
         Command::Attack(command) => attack::run(&command, &socket, out),
+        Command::Feed(command) => feed::run(&command, &socket, out),
         Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),
         Command::Config(command) => config::run(&command, &socket, out),

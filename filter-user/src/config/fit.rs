@@ -20,6 +20,7 @@ pub fn fit(loaded: &Loaded, host: &Host) -> Result<(Plan, Report), Error> {
     let next = next(loaded, &mut problems);
     let read = |problems: &mut Problems| Arc::new(lists::read(&loaded.settings.lists, problems));
     let lists = loaded.lists.clone().unwrap_or_else(|| read(&mut problems));
+    let lists = loaded.feeds.combined(&loaded.settings, host, &lists);
     let mut plan = compile::plan(&loaded.settings, host, lists, &mut problems);
     for interface in plan.iter_mut().flat_map(|plan| &mut plan.interfaces) {
         let frags = interface.frags;

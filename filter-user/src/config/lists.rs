@@ -5,7 +5,7 @@ pub mod file;
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, ops::Range, path::PathBuf};
+use std::{net::IpAddr, ops::Range, path::PathBuf, sync::Arc};
 
 use filter_common::list::{
     Class, Listed,
@@ -19,7 +19,10 @@ use super::{
     diagnostic::{Diagnostic, Problems},
     schema, source,
 };
-use crate::dataplane::plan::{Lists, Prefixes};
+use crate::{
+    dataplane::plan::{Lists, Prefixes},
+    feed::entries::Ranges,
+};
 
 /// IPv4 prefixes that fit, both lists together.
 pub const MOST_V4: usize = 1 << 20;
@@ -79,7 +82,27 @@ fn tables(allow: Given, block: Given) -> Lists {
     }
     let mut listed = Box::new(Listed::EMPTY);
     summarise(&v4, &v6, &mut listed);
-    Lists { v4, v6, listed, prefixes, digest: hash.finalize().into() }
+    Lists { v4, v6, listed, prefixes, digest: hash.finalize().into(), ..Lists::default() }
+}
+
+/// These lists with more to block; what they allow stays allowed.
+#[must_use]
+pub fn also_blocking(written: &Arc<Lists>, more: Ranges) -> Lists {
+    let Ranges { mut v4, mut v6 } = more;
+    let more = Prefixes { v4: v4.len() as u64, v6: v6.len() as u64 };
+    let [allowed, blocked] = written.prefixes;
+    let mut allow = Given::default();
+    for span in &written.v4 {
+        if span.class == Class::Allow { &mut allow.v4 } else { &mut v4 }.push((span.first, span.last));
+    }
+    for span in &written.v6 {
+        if span.class == Class::Allow { &mut allow.v6 } else { &mut v6 }.push((span.first, span.last));
+    }
+    Lists {
+        prefixes: [allowed, Prefixes { v4: blocked.v4 + more.v4, v6: blocked.v6 + more.v6 }],
+        written: Some(written.clone()),
+        ..tables(allow, Given { v4, v6 })
+    }
 }
 
 fn given(

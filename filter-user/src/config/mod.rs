@@ -59,7 +59,7 @@ pub use self::{
     source::Source,
 };
 use self::{diagnostic::Problems, rule::Section as _, source::Found};
-use crate::dataplane::plan::Lists;
+use crate::{dataplane::plan::Lists, feed::Feeds};
 
 /// Why there is no usable configuration.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +115,8 @@ pub struct Loaded {
     pub report: Report,
     /// What its lists hold; `None` until they are read.
     pub lists: Option<Arc<Lists>>,
+    /// What feeds add to them; the daemon's to fill in.
+    pub feeds: Feeds,
 }
 
 impl Loaded {
@@ -150,7 +152,7 @@ fn of_found(found: Vec<Found>, warnings: Vec<Diagnostic>) -> Result<Loaded, Erro
     let refused = problems.any_error();
     let report = Report { sources, diagnostics: problems.into_sorted() };
     match settings {
-        Some(settings) if !refused => Ok(Loaded { settings, report, lists: None }),
+        Some(settings) if !refused => Ok(Loaded { settings, report, lists: None, feeds: Feeds::default() }),
         _ => Err(Error::Invalid(Box::new(report))),
     }
 }

@@ -10,12 +10,15 @@ use super::{
     profile::{self, Preset},
     rule::{section, switch, switch_on, table, tables},
     value::{
-        Between, ByteRate, PortRange, Probe, Protocol, Rate, TcpFlags, between, byte_rate, choice, duration,
-        interface_name, ip_protocol, listen, log_filter, name, number, path, port_range, power_of_two,
-        prefix, probe, protocol, rate, tcp_flags,
+        Between, ByteRate, Origin, PortRange, Probe, Protocol, Rate, TcpFlags, between, byte_rate, choice,
+        duration, header, interface_name, ip_protocol, listen, log_filter, name, number, origin, path,
+        port_range, power_of_two, prefix, probe, protocol, rate, tcp_flags,
     },
 };
-use crate::dataplane::plan::{Attach, Ingress};
+use crate::{
+    dataplane::plan::{Attach, Ingress},
+    feed::format::{FORMATS, Format},
+};
 
 /// Where links and maps are pinned unless told otherwise.
 pub const PINS: &str = "/sys/fs/bpf/floodwall";
@@ -198,6 +201,8 @@ section! {
         commit: Commit = table::<Commit>();
         /// Sources that always pass, and such that never do.
         lists: Lists = table::<Lists>();
+        /// Block lists that somebody else keeps; at most 32.
+        feed: Vec<Feed> = tables::<Feed>();
         /// An interface to protect; at least one, at most 16.
         interface: Vec<Interface> = tables::<Interface>();
         /// What this host serves, and how it is protected; at most 63.
@@ -299,6 +304,52 @@ section! {
         allow_files: Vec<Spanned<PathBuf>> = path().list();
         /// The same for the block list.
         block_files: Vec<Spanned<PathBuf>> = path().list();
+    }
+}
+
+section! {
+    /// `[[feed]]`: fetched by the daemon again and again, and swapped in at once, together with `[lists]`, whose bounds hold for all
+    /// of them. A feed never blocks what `management.allow` or `lists.allow` hold, own addresses and the networks that they are in, `service.protect`,
+    /// gateways and resolvers (`management.auto`), and addresses that are not public. What is refused leaves the last good copy in force,
+    /// which is kept in `daemon.state` as well.
+    Feed {
+        /// Its name in metrics and messages; unique.
+        name: Spanned<String> = name();
+        /// Where it is. Over `http://` whoever is on the way can change it. A URL's query is left out of logs.
+        source: Spanned<Origin> = origin();
+        /// How it is written: `plain` (an address or a prefix a line, `#` and `;` begin comments: FireHOL, Team Cymru), `spamhaus` (JSON
+        /// lines), `ipset` (`ipset save`), `nft` (`nft -j list set`), `cscli` (CSV), `crowdsec` (the local API; its
+        /// `/v1/decisions/stream?startup=true`). `auto` tells by the first bytes.
+        format: Spanned<Format> = choice(FORMATS).or("auto");
+        /// `false`: neither fetched nor in force.
+        enabled: bool = switch_on();
+        /// How often it is asked for, give or take a tenth. What has not changed is not sent again (`ETag`, `Last-Modified`). After a failure it
+        /// is asked for sooner, at first after half a minute.
+        interval: Spanned<Duration> = duration(10..=604_800).or("1h");
+        /// How long one fetch may take in all.
+        timeout: Spanned<Duration> = duration(1..=600).or("60s");
+        /// It is stale when nothing good was heard from its source for so long: said in the log, in `feed_stale` and `feed list`. It stays in
+        /// force.
+        stale_after: Spanned<Duration> = duration(60..=7_776_000).or("48h");
+        /// Largest size, in bytes.
+        max_bytes: Spanned<u32> = number(1024..=268_435_456).or("67108864");
+        /// Most entries.
+        max_entries: Spanned<u32> = number(1..=1_048_576).or("500000");
+        /// Shortest IPv4 prefixes; shorter ones are left out.
+        min_prefix_v4: Spanned<u32> = number(1..=32).or("8");
+        /// Shortest IPv6 prefixes; shorter ones are left out.
+        min_prefix_v6: Spanned<u32> = number(1..=128).or("20");
+        /// Percent of its entries that it may lose from one copy to the next; more is refused (`floodwall feed update NAME --force` takes
+        /// it).
+        max_shrink: Spanned<u32> = number(0..=100).or("50");
+        /// Percent of the public IPv4, or IPv6, addresses that it may hold; more is refused.
+        max_cover: Spanned<u32> = number(1..=100).or("10");
+        /// A file with a secret that is sent in `header`; root's own, mode 0600. No redirect is followed with it.
+        key_file: Option<Spanned<PathBuf>> = path().optional("none");
+        /// The header that the secret is sent in.
+        header: Spanned<String> = header().or("X-Api-Key");
+        /// Certificates (PEM) to trust in the place of the host's, for a server with a certificate of its own.
+        ca_file: Option<Spanned<PathBuf>> = path().optional("the host's");
     }
 }
 

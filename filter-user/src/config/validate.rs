@@ -1,5 +1,6 @@
 //! What no single knob can know.
 
+mod feeds;
 mod rules;
 
 use std::{collections::HashMap, ops::Range, time::Duration};
@@ -19,6 +20,7 @@ use super::{
 /// Checks the whole, cuts off host bits.
 pub fn settings(settings: &mut Settings, problems: &mut Problems) {
     interfaces(&settings.interface, problems);
+    feeds::feeds(&settings.feed, problems);
     normalise(&mut settings.lists.allow, problems);
     normalise(&mut settings.lists.block, problems);
     for service in &mut settings.service {

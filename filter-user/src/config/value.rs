@@ -2,6 +2,7 @@
 
 mod field;
 mod net;
+mod origin;
 mod probe;
 mod protocol;
 mod rate;
@@ -15,6 +16,7 @@ use std::{
 pub use self::{
     field::{Between, TcpFlags},
     net::{PortRange, Protocol},
+    origin::Origin,
     probe::Probe,
     rate::{ByteRate, Rate},
     time::parse_duration,
@@ -22,6 +24,7 @@ pub use self::{
 pub(super) use self::{
     field::{between, ip_protocol, tcp_flags},
     net::{listen, port_range, prefix},
+    origin::{header, origin},
     probe::probe,
     protocol::protocol,
     rate::{byte_rate, rate},

@@ -86,7 +86,7 @@ async fn plan(
     }
     // Large lists take a second: the daemon goes on meanwhile.
     let work = move || -> anyhow::Result<Planned> {
-        let loaded = config::of_sources(candidate.sources)?;
+        let loaded = live.with_feeds(config::of_sources(candidate.sources)?);
         Planned::compare(Some(&live.side()), &loaded, &Host::read()?)
     };
     let planned = tokio::task::spawn_blocking(work).await.context("the comparison ended early")??;

@@ -2,6 +2,7 @@
 
 mod bans;
 mod detect;
+mod feeds;
 mod revisions;
 mod standing;
 mod state;
@@ -21,6 +22,7 @@ use super::{
     bans::Keeper,
     config::plan::Side,
     detect::Detection,
+    feeds::Board,
     ledger::{Begin, Ledger},
     secrets::Rotated,
     systemd,
@@ -43,16 +45,21 @@ pub struct Live {
     /// Taken before `state`, never while that is held.
     keeper: Mutex<Keeper>,
     detection: Mutex<Detection>,
+    /// Taken by itself or behind `state`, and never held while anything is waited for.
+    board: Mutex<Board>,
 }
 
 impl Live {
     /// Looks at the host, plans and applies.
     pub fn start(path: &Path, loaded: Loaded, ledger: Ledger, begin: Begin, replace: bool) -> Result<Self> {
+        let (board, feeds) = Board::open(loaded.settings.daemon.state.as_ref(), &loaded.settings.feed);
+        let loaded = Loaded { feeds, ..loaded };
         let mut keeper = Keeper::open(loaded.settings.daemon.state.as_ref());
         let state = State::start(loaded, ledger, begin, replace, &mut keeper)?;
         let detection = Mutex::new(Detection::new(&state.settings));
         let (path, started) = (path.to_owned(), Instant::now());
-        Ok(Self { path, started, state: Mutex::new(state), keeper: Mutex::new(keeper), detection })
+        let (state, keeper, board) = (Mutex::new(state), Mutex::new(keeper), Mutex::new(board));
+        Ok(Self { path, started, state, keeper, detection, board })
     }
 
     /// A panic while it was held has left whole values behind: every change is one assignment.
@@ -168,7 +175,11 @@ impl Live {
         let attacks = self.found();
         let state = self.state();
         match Sample::read(&state.dataplane) {
-            Ok(sample) => Some((sample, Facts { commit: state.standing(), attacks, ..state.facts.clone() })),
+            Ok(sample) => {
+                let facts = Facts { commit: state.standing(), attacks, ..state.facts.clone() };
+                drop(state);
+                Some((sample, Facts { feeds: self.feeds(None), ..facts }))
+            }
             Err(problem) => {
                 warn!("cannot read the maps: {problem:#}");
                 None
@@ -190,9 +201,13 @@ impl Live {
             reload_successful: state.facts.reload_successful,
             uptime_seconds: self.started.elapsed().as_secs(),
             commit: state.standing(),
+            feeds: Vec::new(),
         };
         let sample = Sample::read(&state.dataplane)?;
         let rules = rule_lines(&sample, &state.facts.rules, state.facts.mode);
+        drop(state);
+        let feeds = self.feeds(None).into_iter().map(|feed| (feed.name, feed.state)).collect();
+        let daemon = status::Daemon { feeds, ..daemon };
         Ok(Status { rules, ..Status::new(&sample, Some(daemon)) })
     }
 }

@@ -8,6 +8,7 @@
 //! - [`config`]: the configuration, and what another one would change, on request.
 //! - [`bans`]: bans on request, and what is never banned.
 //! - [`detect`]: attacks: what the detector reads, what it arms and bans, what is asked about it.
+//! - [`feeds`]: when feeds are looked at, and the requests about them.
 //! - [`ledger`]: revisions of the configuration, kept in `daemon.state`; [`deadline`]: time limits that outlive a boot.
 //! - [`commit`]: apply, confirm, roll back, bypass on request; [`probes`]: what has to work meanwhile.
 //! - [`kernel_log`]: what the kernel programs have to say.
@@ -22,6 +23,7 @@ pub mod commit;
 pub mod config;
 pub mod deadline;
 pub mod detect;
+pub mod feeds;
 pub mod kernel_log;
 pub mod ledger;
 pub mod links;
@@ -103,6 +105,7 @@ pub async fn run(
     tokio::spawn(server::serve_unix(control, api::router(live.clone()), access, children.clone()));
     serve_metrics(&live, scrape, &children)?;
     tokio::spawn(probes::watch(live.clone(), children.clone()));
+    tokio::spawn(feeds::watch(live.clone(), children.clone()));
     systemd::ready(&live.summary());
     info!("ready: {}", live.summary());
     turn(&live, &stop, hangups).await;

@@ -133,12 +133,48 @@ pub struct Lists {
     pub prefixes: [Prefixes; 2],
     /// A hash of all of it.
     pub digest: [u8; 32],
+    /// What feeds are part of it.
+    pub fed: Vec<Fed>,
+    /// A hash of what it was made of, where feeds are part of it.
+    pub made_of: [u8; 32],
+    /// Those without the feeds.
+    pub written: Option<Arc<Lists>>,
+}
+
+/// A feed that is part of the lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// Its name.
+    pub name: String,
+    /// Which copy of it.
+    pub id: u64,
+    /// Ranges that were cut, because they hold somebody who has to get through.
+    pub cut: u64,
+    /// There was no room for it.
+    pub left_out: bool,
+}
+
+impl Lists {
+    /// As they are in the configuration and its files, without feeds.
+    #[must_use]
+    pub fn written(self: &Arc<Self>) -> Arc<Self> {
+        self.written.as_ref().unwrap_or(self).clone()
+    }
 }
 
 impl Default for Lists {
     fn default() -> Self {
         let listed = Box::new(Listed::EMPTY);
-        Self { v4: Vec::new(), v6: Vec::new(), listed, prefixes: Default::default(), digest: [0; 32] }
+        Self {
+            v4: Vec::new(),
+            v6: Vec::new(),
+            listed,
+            prefixes: Default::default(),
+            digest: [0; 32],
+            fed: Vec::new(),
+            made_of: [0; 32],
+            written: None,
+        }
     }
 }
 

@@ -31,9 +31,10 @@ use super::{
 };
 use crate::{
     config::Mode,
-    daemon::commit::Standing,
+    daemon::{commit::Standing, feeds::Line},
     dataplane::plan::Prefixes,
     detect::vector::{VECTORS, Vector},
+    feed::Counts,
 };
 
 /// What the maps don't know.
@@ -51,6 +52,8 @@ pub struct Facts {
     pub lists: [Prefixes; 2],
     /// Where the program is pinned that an interface's packets go on to, by interface.
     pub next: BTreeMap<String, String>,
+    /// Feeds, in the configuration's order.
+    pub feeds: Vec<Line>,
     /// Whether the last attempt to load the configuration succeeded.
     pub reload_successful: bool,
     /// When one last did.
@@ -120,6 +123,7 @@ pub fn families(sample: &Sample, facts: &Facts) -> Vec<MetricFamily> {
     armed(sample, facts, &mut values);
     lists(sample, facts, &mut values);
     attacks(sample, facts, &mut values);
+    feeds(facts, &mut values);
     rules::collect(sample, facts, &mut values);
     rest(sample, facts, &mut values);
     METRICS.iter().flat_map(|metric| values.family(metric)).collect()
@@ -232,6 +236,30 @@ fn lists(sample: &Sample, facts: &Facts, values: &mut Values) {
         values.add(&table::BANS_MADE, &[origin.label()], made);
     }
     values.add(&table::BANS_REFUSED, &[], sample.bans.refused);
+}
+
+fn feeds(facts: &Facts, values: &mut Values) {
+    let yes = |is: bool| f64::from(u8::from(is));
+    for feed in &facts.feeds {
+        let name = feed.name.as_str();
+        for (family, count) in ["ipv4", "ipv6"].into_iter().zip(feed.ranges) {
+            values.set(&table::FEED_RANGES, &[name, family], float(count));
+        }
+        for (family, count) in ["ipv4", "ipv6"].into_iter().zip(feed.counts.taken) {
+            values.set(&table::FEED_ENTRIES, &[name, family], float(count));
+        }
+        let Counts { wide, bad, other, .. } = feed.counts;
+        for (why, count) in [("wide", wide), ("bad", bad), ("other", other), ("spared", feed.cut)] {
+            values.set(&table::FEED_LEFT_OUT, &[name, why], float(count));
+        }
+        for (result, count) in feed.looks.by_label() {
+            values.add(&table::FEED_LOOKS, &[name, result], count);
+        }
+        values.set(&table::FEED_SUCCESS_TIME, &[name], float(feed.checked.unwrap_or(0)));
+        values.set(&table::FEED_IN_FORCE, &[name], yes(feed.in_force));
+        values.set(&table::FEED_FAILING, &[name], yes(feed.error.is_some()));
+        values.set(&table::FEED_STALE, &[name], yes(feed.state == "stale"));
+    }
 }
 
 fn rest(sample: &Sample, facts: &Facts, values: &mut Values) {

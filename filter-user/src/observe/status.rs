@@ -66,6 +66,9 @@ pub struct Daemon {
     /// Which configuration is in force.
     #[serde(default)]
     pub commit: Standing,
+    /// Feeds: name and state.
+    #[serde(default)]
+    pub feeds: Vec<(String, String)>,
 }
 
 /// One interface.
@@ -168,6 +171,7 @@ impl Status {
                 writeln!(text, "daemon    no answer on its socket (--socket); the filter goes on by itself")
             }
         };
+        text += &feeds(self.daemon.as_ref().map_or(&[][..], |daemon| &daemon.feeds));
         for name in self.daemon.iter().flat_map(|daemon| &daemon.absent) {
             let _ = writeln!(text, "{name:<9} not there; the filter is attached when it appears");
         }
@@ -215,6 +219,17 @@ impl Status {
             (None, None) => String::new(),
         }
     }
+}
+
+/// How many there are, and those that something is wrong with.
+fn feeds(feeds: &[(String, String)]) -> String {
+    if feeds.is_empty() {
+        return String::new();
+    }
+    let wrong = feeds.iter().filter(|(_, state)| !matches!(state.as_str(), "ok" | "off"));
+    let wrong: Vec<_> = wrong.map(|(name, state)| format!("{name} {state}")).collect();
+    let rest = if wrong.is_empty() { String::new() } else { format!("; {}", wrong.join(", ")) };
+    format!("feeds     {}{rest}\n", feeds.len())
 }
 
 impl Interface {

@@ -101,6 +101,24 @@ fn minus<A: Number>(list: &[Span<A>], without: &[Span<A>], class: Class) -> Vec<
     rest.map(|span| (span.first, span.last)).collect()
 }
 
+/// A range as prefixes: the first of them, and how many more.
+#[must_use]
+pub fn prefixes(first: IpAddr, last: IpAddr) -> String {
+    let all: Vec<IpNet> = match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            Ipv4Subnets::new(first, last, 0).map(IpNet::V4).take(2).collect()
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => {
+            Ipv6Subnets::new(first, last, 0).map(IpNet::V6).take(2).collect()
+        }
+        _ => Vec::new(),
+    };
+    match &all[..] {
+        [only] => only.to_string(),
+        _ => format!("{first}-{last}"),
+    }
+}
+
 /// What the lists say of a source.
 #[must_use]
 pub fn class_of(lists: &Lists, source: IpAddr) -> Class {

@@ -103,7 +103,7 @@ impl State {
             return Err(guard_rail(message, "make daemon.state writable, or apply without --confirm"));
         }
         self.failures.clear();
-        self.lists_before = Some(self.plan.lists.clone());
+        self.lists_before = Some(self.plan.lists.written());
         self.adopt(staged).inspect_err(|_| {
             self.ledger.change(|commit| (commit.active, commit.pending) = (before, None));
             self.ledger.discard(draft);

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use filter_common::config::{MAX_SERVICES, Service, flags, service, syn_mode};
 use tracing::{info, warn};
 
-use super::{bans::Memory, revisions};
+use super::{bans::Memory, feeds::neighbours, revisions};
 use crate::{
     config::{self, Host, Loaded, Mode, Report, Settings, value::Probe},
     daemon::{
@@ -23,6 +23,7 @@ use crate::{
         secrets::{self, Secrets},
     },
     dataplane::{self, Dataplane, InterfacePlan, Lists, NextPlan, Plan},
+    feed::Feeds,
     observe::{
         metrics::{Facts, RuleFacts},
         status::why,
@@ -60,6 +61,8 @@ pub(super) struct State {
     pub(super) lists_before: Option<Arc<Lists>>,
     /// Which configuration this is.
     pub(super) ledger: Ledger,
+    /// Last good copies of feeds.
+    pub(super) feeds: Feeds,
     /// How often in a row each probe has failed.
     pub(super) failures: BTreeMap<Probe, u32>,
     /// What there is about bans beside the kernel's tables.
@@ -84,6 +87,8 @@ impl State {
         keeper: &mut Keeper,
     ) -> Result<Self> {
         let host = Host::read()?;
+        let spared = neighbours(&loaded.settings);
+        let loaded = Loaded { feeds: Feeds { spared, ..loaded.feeds }, ..loaded };
         let bypassed = revisions::is_bypassed(&ledger);
         let (mut plan, report) = config::fit(&in_force(&loaded, bypassed), &host)?;
         tell(&report);
@@ -107,6 +112,7 @@ impl State {
             commit_complaint: None,
             lists_before: None,
             ledger,
+            feeds: loaded.feeds,
             failures: BTreeMap::new(),
             bans: Memory::default(),
             generation: 0,
@@ -121,6 +127,7 @@ impl State {
         refuse_in_panic(self.settings.daemon.runtime.as_ref())?;
         refuse_what_needs_a_restart(&self.settings, &loaded.settings)?;
         let host = self.host.refreshed()?;
+        let loaded = Loaded { feeds: self.fed(), ..loaded };
         let effective = in_force(&loaded, revisions::is_bypassed(&self.ledger));
         let (plan, report) = config::fit(&effective, &host)?;
         let mode = *effective.settings.daemon.mode.as_ref();
@@ -202,8 +209,8 @@ impl State {
 
     /// The configuration in force. Its lists are those of the last reload: their files may have changed meanwhile.
     pub(super) fn loaded(&self) -> Loaded {
-        let lists = Some(self.plan.lists.clone());
-        Loaded { settings: self.settings.clone(), report: self.report.clone(), lists }
+        let lists = Some(self.plan.lists.written());
+        Loaded { settings: self.settings.clone(), report: self.report.clone(), lists, feeds: self.fed() }
     }
 
     /// Somebody may have called `detach`, or `ip link set .. xdp off`.
@@ -273,6 +280,7 @@ fn facts(settings: &Settings, plan: &Plan) -> Facts {
         commit: Standing::default(),
         attacks: Vec::new(),
         lists: plan.lists.prefixes,
+        feeds: Vec::new(),
         mode: *settings.daemon.mode.as_ref(),
         services: settings.service.iter().map(|service| service.name.as_ref().clone()).collect(),
         rules: settings.rule.iter().map(RuleFacts::of).collect(),
@@ -357,6 +365,8 @@ fn needs_new_programs(old: &Plan, old_host: &Host, new: &Plan, new_host: &Host) 
     let next = |plan: &InterfacePlan| plan.next.as_ref().and_then(NextPlan::id);
     let names = |plan: &Plan| plan.interfaces.iter().map(|i| i.name.clone()).collect::<Vec<_>>();
     names(old) != names(new)
+        // Feeds never block own addresses.
+        || old.lists.digest != new.lists.digest
         || old.interfaces.iter().zip(&new.interfaces).any(|(old, new)| {
             old.config != new.config
                 || next(old) != next(new)

@@ -87,7 +87,23 @@ metrics! {
     RATELIMIT_DROPPED Counter "ratelimit_dropped_total" ["limiter"]
         "Packets dropped by a limit.";
     LIST_PREFIXES Gauge "list_prefixes" ["list", "family"]
-        "Prefixes that the list was given.";
+        "Prefixes that the list was given, those of feeds among them.";
+    FEED_ENTRIES Gauge "feed_entries" ["feed", "family"]
+        "Entries of the feed's last good copy.";
+    FEED_RANGES Gauge "feed_ranges" ["feed", "family"]
+        "Ranges of addresses that they come to and that are in force.";
+    FEED_LEFT_OUT Gauge "feed_left_out" ["feed", "why"]
+        "What of that copy is not in force: entries that are too wide, bad, or about something else; spared: ranges that hold somebody who has to get through.";
+    FEED_LOOKS Counter "feed_looks_total" ["feed", "result"]
+        "Looks at the feed's source, by how they ended: changed, same, failed (nothing was got), refused (what was got is not taken).";
+    FEED_SUCCESS_TIME Gauge "feed_last_success_timestamp_seconds" ["feed"]
+        "When the source was last heard with something good, or with nothing newer, seconds since 1970; 0: never.";
+    FEED_IN_FORCE Gauge "feed_in_force" ["feed"]
+        "1 while the last good copy is in force.";
+    FEED_FAILING Gauge "feed_failing" ["feed"]
+        "1 while the last look at the source failed or was refused, or the copy cannot be taken into force.";
+    FEED_STALE Gauge "feed_stale" ["feed"]
+        "1 while nothing good was heard for stale_after; the copy stays in force.";
     BAN_ENTRIES Gauge "ban_entries" ["kind"]
         "Bans in force: sources (IPv4 addresses, IPv6 /64s) and other prefixes; those that have just ended may be among them.";
     BANS_MADE Counter "bans_total" ["origin"]

@@ -7,6 +7,7 @@ use filter_common::reason::REASONS;
 use super::*;
 use crate::{
     config::schema::Action,
+    daemon::feeds::Line,
     dataplane::{Armed, EventFigures, Figures, RuleCount, Switched},
     observe::sample::{NextProgram, Table},
 };
@@ -50,6 +51,12 @@ fn sample() -> Sample {
 fn facts() -> Facts {
     Facts {
         mode: Mode::Enforce,
+        feeds: vec![Line {
+            name: "drop".to_owned(),
+            ranges: [7, 1],
+            state: "stale".to_owned(),
+            ..Line::default()
+        }],
         lists: [Prefixes { v4: 1, v6: 0 }, Prefixes { v4: 3, v6: 4 }],
         cookies: true,
         services: vec!["web".to_owned()],

@@ -99,6 +99,16 @@ pub(super) const ITEMS: &[Item] = &[
         },
     ),
     item(
+        Medium,
+        "feed_open",
+        "Whoever is on the way can have honest sources dropped.",
+        "feed.source = \"https://..\"",
+        |v| {
+            let open = v.settings.feed.iter().filter(|feed| feed.enabled && !feed.source.as_ref().is_safe());
+            each("fetched in clear:", open.map(|feed| feed.name.as_ref()))
+        },
+    ),
+    item(
         High,
         "key_file_readable",
         "Who reads the secret makes cookies: forged connections get through.",

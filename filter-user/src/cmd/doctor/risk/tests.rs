@@ -82,6 +82,7 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
     (", \"2620:4f:8000::9/128\"", "", &["management_v4_only"]),
     ("192.31.196.9/32", "192.0.0.0/9", &["management_broad"]),
     ("2620:4f:8000::9/128", "2620::/28", &["management_broad"]),
+    ("[metrics]", "[[feed]]\nname = \"a\"\nsource = \"http://192.31.196.9/x\"\n[metrics]", &["feed_open"]),
     ("[metrics]", "[metrics]\nlisten = \"0.0.0.0:9980\"", &["metrics_open"]),
     ("name = \"eth0\"", "name = \"eth0\"\n[[interface]]\nname = \"eth9\"", &["interface_missing"]),
     ("name = \"eth0\"", "name = \"eth0\"\nmode = \"generic\"", &["generic_xdp"]),
