@@ -1,6 +1,6 @@
 //! `floodwall ban ..`
 
-mod exchange;
+pub(super) mod exchange;
 
 use std::{
     collections::HashMap,
@@ -303,7 +303,7 @@ fn test(args: &TestArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode>
     Ok(ExitCode::from(u8::from(report.bans.is_empty())))
 }
 
-fn show(report: &Report, none: &str, out: Output) -> anyhow::Result<()> {
+pub(super) fn show(report: &Report, none: &str, out: Output) -> anyhow::Result<()> {
     out.print(report, |report| match &report.bans[..] {
         [] => none.to_owned(),
         bans => bans.iter().map(Shown::text).collect::<Vec<_>>().join("\n"),

@@ -1,5 +1,6 @@
 //! The verbs: one file each. They print and end; what they do is done elsewhere.
 
+pub mod allow;
 pub mod apply;
 pub mod attack;
 pub mod ban;
@@ -134,6 +135,9 @@ enum Command {
     Diff(history::DiffArgs),
     /// Let every packet pass for a while
     Bypass(bypass::Args),
+    /// Sources that pass for a while
+    #[command(subcommand)]
+    Allow(allow::Command),
     /// Sources that are dropped for a while
     #[command(subcommand)]
     Ban(ban::Command),
@@ -188,6 +192,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::History(args) => history::run(&args, &socket, out),
         Command::Diff(args) => history::diff(&args, &socket, out),
         Command::Bypass(args) => bypass::run(&args, &socket, out),
+        Command::Allow(command) => allow::run(&command, &socket, out),
         Command::Ban(command) => ban::run(&command, &socket, out),
         Command::Attack(command) => attack::run(&command, &socket, out),
         Command::Feed(command) => feed::run(&command, &socket, out),

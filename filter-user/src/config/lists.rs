@@ -85,13 +85,16 @@ fn tables(allow: Given, block: Given) -> Lists {
     Lists { v4, v6, listed, prefixes, digest: hash.finalize().into(), ..Lists::default() }
 }
 
-/// These lists with more to block; what they allow stays allowed.
+/// These lists with more of both; what is allowed stays so.
 #[must_use]
-pub fn also_blocking(written: &Arc<Lists>, more: Ranges) -> Lists {
+pub fn with_more(written: &Arc<Lists>, allowed: &[IpNet], more: Ranges) -> Lists {
     let Ranges { mut v4, mut v6 } = more;
     let more = Prefixes { v4: v4.len() as u64, v6: v6.len() as u64 };
-    let [allowed, blocked] = written.prefixes;
+    let [mut listed, blocked] = written.prefixes;
     let mut allow = Given::default();
+    allowed.iter().for_each(|prefix| allow.push(*prefix));
+    let let_through = allow.prefixes();
+    (listed.v4, listed.v6) = (listed.v4 + let_through.v4, listed.v6 + let_through.v6);
     for span in &written.v4 {
         if span.class == Class::Allow { &mut allow.v4 } else { &mut v4 }.push((span.first, span.last));
     }
@@ -99,7 +102,7 @@ pub fn also_blocking(written: &Arc<Lists>, more: Ranges) -> Lists {
         if span.class == Class::Allow { &mut allow.v6 } else { &mut v6 }.push((span.first, span.last));
     }
     Lists {
-        prefixes: [allowed, Prefixes { v4: blocked.v4 + more.v4, v6: blocked.v6 + more.v6 }],
+        prefixes: [listed, Prefixes { v4: blocked.v4 + more.v4, v6: blocked.v6 + more.v6 }],
         written: Some(written.clone()),
         ..tables(allow, Given { v4, v6 })
     }

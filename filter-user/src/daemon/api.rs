@@ -14,7 +14,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 pub use super::peer::{Peer, Right};
-use super::{bans, commit, config, detect, feeds, live::Live, secrets};
+use super::{allow, bans, commit, config, detect, feeds, live::Live, secrets};
 use crate::{
     cmd::failure::{Body, Failure, Kind},
     observe::status::Status,
@@ -62,7 +62,9 @@ const OWN: &[Route] = &[
 
 /// All requests.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    [OWN, config::ROUTES, commit::ROUTES, bans::ROUTES, detect::ROUTES, feeds::ROUTES].into_iter().flatten()
+    [OWN, config::ROUTES, commit::ROUTES, allow::ROUTES, bans::ROUTES, detect::ROUTES, feeds::ROUTES]
+        .into_iter()
+        .flatten()
 }
 
 impl Peer {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     guard::Guard,
     keep::{Keeper, Kept, Writer},
-    notes::{Note, Notes},
+    notes::{LONGEST as COMMENT, Note, Notes},
     offenders::Offenders,
     report::{Report, Shown},
 };

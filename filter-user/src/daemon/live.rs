@@ -1,5 +1,6 @@
 //! What runs now, and how it changes: all at once or not at all.
 
+mod allow;
 mod bans;
 mod detect;
 mod feeds;

@@ -6,6 +6,7 @@
 //! - [`secrets`]: the cookie keys.
 //! - [`api`], [`peer`] and [`server`]: the control socket, who may ask it for what, and `/metrics`.
 //! - [`config`]: the configuration, and what another one would change, on request.
+//! - [`allow`]: who is let through for a while, on request.
 //! - [`bans`]: bans on request, and what is never banned.
 //! - [`detect`]: attacks: what the detector reads, what it arms and bans, what is asked about it.
 //! - [`feeds`]: when feeds are looked at, and the requests about them.
@@ -17,6 +18,7 @@
 //! The filter does not need any of it: when the daemon ends, by a signal or by accident, the filter goes on.
 //! What stops is the rotation of keys, so cookies step down when the last key has aged out.
 
+pub mod allow;
 pub mod api;
 pub mod bans;
 pub mod commit;

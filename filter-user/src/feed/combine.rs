@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     config::{
         Host, Settings,
-        lists::{MOST_V4, MOST_V6, also_blocking},
+        lists::{MOST_V4, MOST_V6, with_more},
         schema,
     },
     dataplane::plan::{Fed, Lists},
@@ -27,13 +28,15 @@ pub struct Part {
     pub good: Good,
 }
 
-/// What feeds add to the lists.
+/// What the daemon adds to the lists.
 #[derive(Clone, Default)]
 pub struct Feeds {
     /// Their last good copies.
     pub parts: Vec<Part>,
     /// Who has to get through as well: gateways, resolvers.
     pub spared: Vec<IpAddr>,
+    /// Who is let through for a while, beside `lists.allow`.
+    pub allowed: Vec<IpNet>,
     /// What was made of them the last time.
     pub last: Option<Arc<Lists>>,
 }
@@ -65,37 +68,37 @@ impl Feeds {
         self.parts.push(Part { name: name.to_owned(), good });
     }
 
-    /// The lists with what the settings' feeds add to them.
+    /// The lists with what the settings' feeds add to them, and who is let through.
     #[must_use]
     pub fn combined(&self, settings: &Settings, host: &Host, written: &Arc<Lists>) -> Arc<Lists> {
         let wanted = settings.feed.iter().filter(|feed| feed.enabled);
         let parts: Vec<(&str, &Good)> =
             wanted.filter_map(|feed| Some((feed.name.as_ref().as_str(), self.good(feed)?))).collect();
-        if parts.is_empty() {
+        if parts.is_empty() && self.allowed.is_empty() {
             return written.clone();
         }
         let spared = spared(settings, host, &self.spared);
-        let key = key(written, &parts, &spared);
+        let key = key(written, &parts, &spared, &self.allowed);
         if let Some(last) = self.last.as_ref().filter(|last| last.made_of == key) {
             return last.clone();
         }
-        let mut lists = add(written, &parts, spared);
+        let mut lists = add(written, &parts, spared, &self.allowed);
         lists.made_of = key;
         Arc::new(lists)
     }
 }
 
 /// What the result depends on.
-fn key(written: &Lists, parts: &[(&str, &Good)], spared: &Ranges) -> [u8; 32] {
+fn key(written: &Lists, parts: &[(&str, &Good)], spared: &Ranges, allowed: &[IpNet]) -> [u8; 32] {
     let mut hash = Sha256::new_with_prefix(written.digest);
     for (name, good) in parts {
         hash.update(format!("{name} {:x} {:?}\n", good.packed.id(), good.packed.counts()));
     }
-    hash.update(format!("{spared:?}"));
+    hash.update(format!("{spared:?} {allowed:?}"));
     hash.finalize().into()
 }
 
-fn add(written: &Arc<Lists>, parts: &[(&str, &Good)], spared: Ranges) -> Lists {
+fn add(written: &Arc<Lists>, parts: &[(&str, &Good)], spared: Ranges, allowed: &[IpNet]) -> Lists {
     let given = written.prefixes;
     let mut room = [MOST_V4 as u64, MOST_V6 as u64];
     room[0] = room[0].saturating_sub(given[0].v4 + given[1].v4);
@@ -113,7 +116,7 @@ fn add(written: &Arc<Lists>, parts: &[(&str, &Good)], spared: Ranges) -> Lists {
         }
         fed.push(Fed { name: (*name).to_owned(), id: good.packed.id(), cut, left_out });
     }
-    let mut lists = also_blocking(written, all.without(spared));
+    let mut lists = with_more(written, allowed, all.without(spared));
     lists.fed = fed;
     lists
 }

@@ -21,7 +21,7 @@ const IPSET_MAX: u64 = 2_147_483;
 
 /// The form of an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cmd) enum Format {
     /// A JSON object a line: everything there is to know
     #[default]
     Json,
@@ -32,7 +32,7 @@ pub(super) enum Format {
 }
 
 /// The bytes of a file, or of stdin.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(in crate::cmd) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let wrong = |why: String| Failure::new(Kind::Usage, format!("{}: {why}", path.display()), super::HINT);
     if path != Path::new("-") {
         return Ok(file::read(path).map_err(|error| wrong(error.to_string()))?);
@@ -46,7 +46,11 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// All bans of a file, or the line that makes no sense and why. Entries without a time last for `ttl`.
-pub(super) fn parse(bytes: &[u8], ttl: Option<Ttl>, reason: &str) -> Result<Vec<Shown>, (usize, String)> {
+pub(in crate::cmd) fn parse(
+    bytes: &[u8],
+    ttl: Option<Ttl>,
+    reason: &str,
+) -> Result<Vec<Shown>, (usize, String)> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut bans = Vec::new();
     for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
@@ -116,7 +120,7 @@ fn ban(prefix: &str, seconds: Option<u64>, ttl: Option<Ttl>, reason: &str) -> Re
 }
 
 /// Writes all of them to stdout. A reader that went away is no error.
-pub(super) fn write(report: &Report, format: Format) -> anyhow::Result<()> {
+pub(in crate::cmd) fn write(report: &Report, format: Format) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     match lines(report, format, &mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::report::printable;
 
 /// Bytes of a comment.
-pub(super) const LONGEST: usize = 200;
+pub const LONGEST: usize = 200;
 /// Bans with a note.
 const MOST: usize = 10_000;
 

@@ -27,10 +27,10 @@ const SHOWN: usize = 10;
 const KEPT: u64 = 8;
 
 impl State {
-    /// What feeds add now, and who has to get through besides.
+    /// What feeds and `floodwall allow` add now, and who has to get through besides.
     pub(super) fn fed(&self) -> Feeds {
         let (parts, last) = (self.feeds.parts.clone(), Some(self.plan.lists.clone()));
-        Feeds { parts, spared: neighbours(&self.settings), last }
+        Feeds { parts, spared: neighbours(&self.settings), allowed: self.allowed.prefixes(), last }
     }
 
     /// Loads the programs anew if feeds have changed. This is no revision: what waits to be confirmed goes on waiting.

@@ -183,6 +183,7 @@ impl Live {
     /// Takes back what nobody has confirmed; ends a bypass.
     pub fn follow_deadlines(&self) {
         let mut state = self.state();
+        state.expire_allowed();
         let Commit { pending, bypass, .. } = state.ledger.commit().clone();
         if pending.is_none() && bypass.is_none() {
             return;

@@ -14,6 +14,7 @@ use super::{bans::Memory, feeds::neighbours, revisions};
 use crate::{
     config::{self, Host, Loaded, Mode, Report, Settings, value::Probe},
     daemon::{
+        allow::Allowed,
         bans::Keeper,
         commit::Standing,
         config::plan::needs_restart,
@@ -67,6 +68,10 @@ pub(super) struct State {
     pub(super) failures: BTreeMap<Probe, u32>,
     /// What there is about bans beside the kernel's tables.
     pub(super) bans: Memory,
+    /// Who is let through for a while.
+    pub(super) allowed: Allowed,
+    /// Somebody's time is over, and the programs don't know yet.
+    pub(super) allowed_changed: bool,
     /// Rises with each change of settings or plan.
     pub(super) generation: u64,
 }
@@ -88,7 +93,9 @@ impl State {
     ) -> Result<Self> {
         let host = Host::read()?;
         let spared = neighbours(&loaded.settings);
-        let loaded = Loaded { feeds: Feeds { spared, ..loaded.feeds }, ..loaded };
+        let allowed = Allowed::open(loaded.settings.daemon.state.as_ref());
+        let feeds = Feeds { spared, allowed: allowed.prefixes(), ..loaded.feeds };
+        let loaded = Loaded { feeds, ..loaded };
         let bypassed = revisions::is_bypassed(&ledger);
         let (mut plan, report) = config::fit(&in_force(&loaded, bypassed), &host)?;
         tell(&report);
@@ -115,6 +122,8 @@ impl State {
             feeds: loaded.feeds,
             failures: BTreeMap::new(),
             bans: Memory::default(),
+            allowed,
+            allowed_changed: false,
             generation: 0,
         };
         state.dataplane.sweep_all_bans().and_then(|()| state.restore_bans(keeper)).context("bans")?;
