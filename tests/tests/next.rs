@@ -150,6 +150,8 @@ fn programs_come_change_and_go() -> Result<()> {
     };
     ensure!(pinned()? == 1, "{} arrays are pinned", pinned()?);
     // the daemon dies and another adopts it,
+    // (which it may once the apply has been written down: the status waits for that)
+    stand.floodwall.succeed("status --pins {pins} --socket {socket}")?;
     stand.floodwall.end(Signal::SIGKILL)?;
     at_work(&stand, &second)?;
     stand.floodwall.run()?;
