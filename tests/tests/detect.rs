@@ -47,19 +47,19 @@ fn found(stand: &Stand, orders: &[Order]) -> Result<(Duration, Value, Vec<Flood>
 }
 
 /// Honest visitors for a while are no attack; each of these floods is one, until it is over.
-fn is_found(segment: Segment, port: u16, vector: &str) -> Result<()> {
-    let stand = Stand::new(&config("mode = \"act\""))?;
+fn is_found(segment: Segment, port: u16, vector: &str, detect: &str) -> Result<()> {
+    let stand = Stand::new(&config(&format!("mode = \"act\"\n{detect}")))?;
     stand.visit(SERVER_V4.into(), 1000, 5000)?;
     ensure!(attacks(&stand, "")?.is_empty(), "honest visitors");
-    let order = Order { port, ..flood_of(segment, Family::V4, 50_000)? };
+    let order = Order { port, nice: 0, ..flood_of(segment, Family::V4, 50_000)? };
     let (after, attack, floods) = found(&stand, &[order])?;
     println!("{vector}: found after {after:?}");
     ensure!(after < Duration::from_secs(2), "{vector}: found after {after:?}");
     ensure!(attack["service"] == "web" && attack["vectors"][0]["vector"] == vector, "{attack}");
     thread::sleep(Duration::from_secs(1));
     let attack = attacks(&stand, "--active")?.remove(0);
-    let peak = attack["peak_pps"].as_u64().context("peak")?;
-    ensure!((10_000..120_000).contains(&peak), "{attack}");
+    let (peak, sent) = (attack["peak_pps"].as_f64().context("peak")?, floods[0].sent()?.pps());
+    ensure!(peak > sent * 0.3 && peak < sent * 4.0, "{sent}/s were sent: {attack}");
     ensure!(active(&stand, vector)? > 0.0, "no metric");
     let armed = stand.floodwall.scrape()?.sum("floodwall_syn_armed", &["service=\"web\""]);
     let acts = attack["acts"].as_array().context("acts")?.len();
@@ -89,12 +89,13 @@ fn is_found(segment: Segment, port: u16, vector: &str) -> Result<()> {
 
 #[test]
 fn a_syn_flood_is_found_and_answered() -> Result<()> {
-    is_found(Segment::Syn, 80, "syn")
+    is_found(Segment::Syn, 80, "syn", "")
 }
 
 #[test]
 fn a_udp_flood_is_found() -> Result<()> {
-    is_found(Segment::Udp(4444, 64), 5000, "udp")
+    // A daemon that has just started knows nothing usual: twenty times the floor.
+    is_found(Segment::Udp(4444, 64), 5000, "udp", "floor = 200")
 }
 
 /// A source that completes hundreds of handshakes during an attack is banned, and free when it is over; the gateway never is, and
