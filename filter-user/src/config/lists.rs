@@ -92,7 +92,9 @@ pub fn with_more(written: &Arc<Lists>, allowed: &[IpNet], more: Ranges) -> Lists
     let more = Prefixes { v4: v4.len() as u64, v6: v6.len() as u64 };
     let [mut listed, blocked] = written.prefixes;
     let mut allow = Given::default();
-    allowed.iter().for_each(|prefix| allow.push(*prefix));
+    for prefix in allowed {
+        allow.push(*prefix);
+    }
     let let_through = allow.prefixes();
     (listed.v4, listed.v6) = (listed.v4 + let_through.v4, listed.v6 + let_through.v6);
     for span in &written.v4 {

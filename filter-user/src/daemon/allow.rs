@@ -98,7 +98,9 @@ impl Allowed {
     /// Takes them off; returns how many there were.
     pub fn remove(&mut self, prefixes: &[IpNet]) -> u64 {
         let before = self.entries.len();
-        prefixes.iter().for_each(|prefix| drop(self.entries.remove(&prefix.trunc())));
+        for prefix in prefixes {
+            self.entries.remove(&prefix.trunc());
+        }
         let removed = before - self.entries.len();
         if removed > 0 {
             self.keep();
