@@ -133,7 +133,8 @@ fn bans_hold_until_they_end() -> Result<()> {
     filter.expect("nobody is banned", &from("44.9.9.9"), Reason::Pass)?;
     ensure!(floodwall.succeed("ban list --pins {pins}")?.contains("nobody"), "an empty list");
     floodwall.succeed("ban add 44.9.9.9 2a00:9:0:1::/64 --ttl forever --reason scan --socket {socket}")?;
-    floodwall.succeed("ban add 44.10.0.0/20 2a00:9:1::/48 2a00:9::7 44.1.2.8/31 --ttl 1h --socket {socket}")?;
+    floodwall
+        .succeed("ban add 44.10.0.0/20 2a00:9:1::/48 2a00:9::7 44.1.2.8/31 --ttl 1h --socket {socket}")?;
     floodwall.succeed("ban add 44.10.1.0/24 44.10.2.2 --ttl 2s --socket {socket}")?;
     let (banned, pass) = (Reason::Banned, Reason::Pass);
     check(
