@@ -50,6 +50,10 @@ pub struct Allowed {
     problem: bool,
 }
 
+/// See [`Allowed::snapshot`].
+#[derive(Debug)]
+pub struct Snapshot(BTreeMap<IpNet, Entry>);
+
 impl Allowed {
     /// What was kept; what is damaged is put aside, and nobody is let through by it.
     #[must_use]
@@ -106,6 +110,18 @@ impl Allowed {
             self.keep();
         }
         removed as u64
+    }
+
+    /// As they are, to go back to.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.entries.clone())
+    }
+
+    /// Goes back.
+    pub fn restore(&mut self, Snapshot(entries): Snapshot) {
+        self.entries = entries;
+        self.keep();
     }
 
     /// Takes off whose time is over; returns whether there was any.

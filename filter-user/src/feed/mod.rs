@@ -1,11 +1,11 @@
 //! Feeds: block lists that somebody else keeps.
 //!
 //! The major components are:
-//! - [`format`]: the formats that lists come in, read as a stream, with limits.
+//! - [`mod@format`]: the formats that lists come in, read as a stream, with limits.
 //! - [`entries`]: what was read: ranges, and what was left out; [`packed`]: the same in few bytes.
 //! - [`check`]: whether that may take the place of what is in force.
 //! - [`spared`]: what no feed blocks; [`combine`]: lists and feeds together.
-//! - [`fetch`] and [`file`]: where the bytes come from; the only things here that touch the world.
+//! - [`fetch`] and [`mod@file`]: where the bytes come from; the only things here that touch the world.
 //! - [`shelf`]: the last good copy of each, in `daemon.state`.
 //!
 //! A feed is never believed further than it can do no harm: what is too wide, or somebody's who has to get through, is left out; what looks

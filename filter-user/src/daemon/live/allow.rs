@@ -9,7 +9,7 @@ use super::{Live, state::State};
 use crate::{
     config::lists::compare::class_of,
     daemon::{
-        allow::{Allow, Allowing, Disallow},
+        allow::{Allow, Allowing, Disallow, Snapshot},
         bans::{Deleted, Report},
         deadline::Moment,
     },
@@ -25,6 +25,11 @@ impl State {
         self.adopt(staged)?;
         (self.facts.reload_success, self.facts.reload_successful) = (when, successful);
         Ok(())
+    }
+
+    /// What cannot be carried out has not happened.
+    fn swap_or_restore(&mut self, before: Snapshot) -> Result<()> {
+        self.swap_allowed().inspect_err(|_| self.allowed.restore(before))
     }
 
     /// Whose time is over passes no longer than anybody else.
@@ -80,8 +85,9 @@ impl Live {
             let made = trial.add(&allow.entries, &Moment::now())?;
             return Ok(Allowing { schema: 1, made, replaced: count.saturating_sub(made) });
         }
+        let before = state.allowed.snapshot();
         let made = state.allowed.add(&allow.entries, &Moment::now())?;
-        state.swap_allowed()?;
+        state.swap_or_restore(before)?;
         warn!(entries = count, "let through on request");
         Ok(Allowing { schema: 1, made, replaced: count.saturating_sub(made) })
     }
@@ -91,13 +97,14 @@ impl Live {
         let mut state = self.state();
         let asked = disallow.entries.len() as u64;
         let held = state.allowed.prefixes();
+        let before = state.allowed.snapshot();
         let removed = if disallow.dry_run {
             disallow.entries.iter().filter(|entry| held.contains(&entry.trunc())).count() as u64
         } else {
             state.allowed.remove(&disallow.entries)
         };
         if removed > 0 && !disallow.dry_run {
-            state.swap_allowed()?;
+            state.swap_or_restore(before)?;
             info!(removed, "let through no longer, on request");
         }
         Ok(Deleted { schema: 1, removed, absent: asked.saturating_sub(removed) })
