@@ -1,7 +1,7 @@
 //! The rehearsal, `explain` and `replay`: what they say, and that they leave no trace. (That a rehearsal says what the live program then
 //! does, every fixture of `verdicts` asserts: see `filter_tests::filter`.)
 
-use std::{collections::BTreeMap, fs, path::Path, time::Instant};
+use std::{collections::BTreeMap, fs, num::NonZeroUsize, os::fd::AsFd as _, path::Path, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapType, PerCpuArray};
@@ -11,6 +11,7 @@ use filter_common::{
     ban::{Ban, Control},
     bucket::Line,
     cookie::Keys,
+    event::Sampler,
     hints::Hints,
     reason::{Action, Reason},
 };
@@ -32,6 +33,7 @@ use filter_user::{
     },
     explain::frame::to_hex,
 };
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// Two packets a minute from a source to UDP port 90; a rule; a ban.
 fn configuration() -> Config {
@@ -167,6 +169,9 @@ fn dump_one(path: &Path, map: &str) -> Result<Vec<u8>> {
     const LINE: usize = size_of::<Line>();
     let data = MapData::from_pin(path)?;
     let (kind, size) = (data.info()?.map_type()?, data.info()?.value_size() as usize);
+    if kind == MapType::RingBuf {
+        return produced(&data);
+    }
     let data = Map::from_map_data(data)?;
     Ok(match (kind, size) {
         (MapType::Array, LINE) => array::<LINE>(data)?,
@@ -193,6 +198,9 @@ fn dump_one(path: &Path, map: &str) -> Result<Vec<u8>> {
             let all = per_cpu::<{ size_of::<Cpu>() }>(data, |_| true)?;
             all.chunks(size_of::<Cpu>()).flat_map(|cpu| cpu[16..32].to_vec()).collect()
         }
+        (MapType::PerCpuArray, size) if size == size_of::<Sampler>() => {
+            per_cpu::<{ size_of::<Sampler>() }>(data, |_| true)?
+        }
         (MapType::Hash, 1) => {
             let map: HashMap<_, [u32; 4], u8> = data.try_into()?;
             sorted(map.iter().map(|entry| entry.map(|entry| format!("{entry:?}"))))?
@@ -206,6 +214,20 @@ fn dump_one(path: &Path, map: &str) -> Result<Vec<u8>> {
         (MapType::LpmTrie, size) if size == size_of::<Ban>() => trie::<{ size_of::<Ban>() }>(data)?,
         other => anyhow::bail!("a map of another kind: {other:?}"),
     })
+}
+
+/// How many bytes a ring was ever given: the first word of its second page (kernel/bpf/ringbuf.c).
+fn produced(ring: &MapData) -> Result<Vec<u8>> {
+    const PAGE: usize = 4096;
+    let length = NonZeroUsize::new(PAGE).context("a page")?;
+    let (protection, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
+    // SAFETY: a new mapping, of a page that anybody may read.
+    let page = unsafe { mmap(None, length, protection, flags, ring.fd().as_fd(), PAGE as i64) }?;
+    // SAFETY: it is there, and page-aligned; the kernel may write it meanwhile.
+    let position: u64 = unsafe { page.cast().read_volatile() };
+    // SAFETY: nobody else knows it.
+    unsafe { munmap(page, PAGE) }?;
+    Ok(position.to_ne_bytes().to_vec())
 }
 
 fn array<const N: usize>(map: Map) -> Result<Vec<u8>> {

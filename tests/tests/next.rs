@@ -148,10 +148,10 @@ fn programs_come_change_and_go() -> Result<()> {
             })
             .count())
     };
+    // (the programs run before the apply is over: the status waits for its end)
+    stand.floodwall.succeed("status --pins {pins} --socket {socket}")?;
     ensure!(pinned()? == 1, "{} arrays are pinned", pinned()?);
     // the daemon dies and another adopts it,
-    // (which it may once the apply has been written down: the status waits for that)
-    stand.floodwall.succeed("status --pins {pins} --socket {socket}")?;
     stand.floodwall.end(Signal::SIGKILL)?;
     at_work(&stand, &second)?;
     stand.floodwall.run()?;

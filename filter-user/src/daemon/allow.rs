@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     cmd::failure::{Failure, Kind},
+    config::lists::file,
     store::Folder,
 };
 
@@ -208,10 +209,10 @@ pub struct Allowing {
 }
 
 /// An address or prefix that is asked about.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
-    address: IpNet,
+    address: String,
 }
 
 /// Why somebody passes.
@@ -259,8 +260,10 @@ async fn list(State(live): State<Arc<Live>>) -> Json<Report> {
     Json(live.allowed())
 }
 
-async fn test(State(live): State<Arc<Live>>, Query(asked): Query<Asked>) -> Json<By> {
-    Json(By { schema: 1, by: live.passes_by(asked.address) })
+async fn test(State(live): State<Arc<Live>>, Query(asked): Query<Asked>) -> Result<Json<By>, Refused> {
+    let wrong = |why| Failure::new(Kind::Usage, why, "ask for 192.31.196.9 or 192.31.196.0/24");
+    let prefix = file::prefix(&asked.address).map_err(|why| anyhow::Error::new(wrong(why)))?;
+    Ok(Json(By { schema: 1, by: live.passes_by(prefix) }))
 }
 
 async fn add(
