@@ -222,7 +222,7 @@ fn produced(ring: &MapData) -> Result<Vec<u8>> {
     let length = NonZeroUsize::new(PAGE).context("a page")?;
     let (protection, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
     // SAFETY: a new mapping, of a page that anybody may read.
-    let page = unsafe { mmap(None, length, protection, flags, ring.fd().as_fd(), PAGE as i64) }?;
+    let page = unsafe { mmap(None, length, protection, flags, ring.fd().as_fd(), i64::try_from(PAGE)?) }?;
     // SAFETY: it is there, and page-aligned; the kernel may write it meanwhile.
     let position: u64 = unsafe { page.cast().read_volatile() };
     // SAFETY: nobody else knows it.

@@ -35,7 +35,7 @@ const MACHINE: [&str; 20] = [
     "-smp",
     "2",
     "-m",
-    "1024",
+    "2048",
     "-nographic",
     "-no-reboot",
     "-nodefaults",
