@@ -33,6 +33,8 @@ const V6: usize = 250_000;
 /// Sources of each family that send all the time, spread over the address space.
 const SOURCES: usize = 32;
 const PORT: u16 = 9999;
+/// They send from it: an ephemeral one may be that of a reflector.
+const FROM: u16 = 40_000;
 /// So many packets come back to back, one of each source; then comes a pause.
 const ROUND: Duration = Duration::from_millis(2);
 
@@ -130,7 +132,7 @@ fn senders() -> Result<Vec<UdpSocket>> {
     let open = |index| -> Result<UdpSocket> {
         let source = source(index);
         let server: IpAddr = if source.is_ipv4() { SERVER_V4.into() } else { SERVER_V6.into() };
-        let socket = UdpSocket::bind(SocketAddr::new(source, 0)).with_context(|| format!("{source}"))?;
+        let socket = UdpSocket::bind(SocketAddr::new(source, FROM)).with_context(|| format!("{source}"))?;
         socket.connect(SocketAddr::new(server, PORT))?;
         Ok(socket)
     };
@@ -258,6 +260,11 @@ fn a_million_prefixes_are_swapped_at_once() -> Result<()> {
     eprintln!("the daemon has {:.0} MiB, without lists {:.0}", daemon / 1_048_576.0, bare / 1_048_576.0);
     for line in stand.floodwall.said().lines().filter(|line| line.contains("lists:")) {
         eprintln!("{line}");
+    }
+    if changes.len() != 2 {
+        for reason in Reason::ALL {
+            eprintln!("{} {}", reason.label(), stand.floodwall.packets(*reason)?);
+        }
     }
     ensure!(sent > 10_000 && changes.len() == 2, "{sent} packets, judged by another list at {changes:?}");
     let given = |family| metrics.sum("floodwall_list_prefixes", &["list=\"block\"", family]);

@@ -1,9 +1,6 @@
 //! `floodwall allow ..`
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode};
 
 use hyper::Method;
 use ipnet::IpNet;
@@ -11,11 +8,10 @@ use ipnet::IpNet;
 use super::{
     DryRunArg,
     ban::{
-        exchange::{self, Format},
+        exchange::{self, Format, Source},
         show,
     },
     client,
-    failure::{Failure, Kind},
     output::Output,
     times::{Ttl, ttl},
 };
@@ -46,7 +42,7 @@ pub enum Command {
     Test(TestArgs),
     /// Let through what is in a file: as allow export writes it, or an address or prefix a line
     #[command(after_long_help = "Examples:\n  floodwall allow import partners.txt --ttl 7d")]
-    Import(ImportArgs),
+    Import(Source),
     /// Write them to stdout
     #[command(after_long_help = "Examples:\n  floodwall allow export > allowed.jsonl")]
     Export(ExportArgs),
@@ -89,21 +85,6 @@ pub struct TestArgs {
     address: IpNet,
 }
 
-/// `floodwall allow import`
-#[derive(Debug, clap::Args)]
-pub struct ImportArgs {
-    /// The file; - is stdin
-    file: PathBuf,
-    /// How long for entries that don't say, as 90s, 5m, 1h, 7d; or forever
-    #[arg(long, value_name = "TIME", value_parser = ttl)]
-    ttl: Option<Ttl>,
-    /// Why, for entries that don't say
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
-    #[command(flatten)]
-    dry: DryRunArg,
-}
-
 /// `floodwall allow export`
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
@@ -132,14 +113,7 @@ pub fn run(command: &Command, socket: &Path, out: Output) -> anyhow::Result<Exit
             Ok(ExitCode::SUCCESS)
         }
         Command::Test(args) => test(args, socket, out),
-        Command::Import(args) => {
-            let entries = exchange::parse(&exchange::read(&args.file)?, args.ttl, &args.reason);
-            let wrong = |(line, why)| {
-                let message = format!("{}:{line}: {why}", args.file.display());
-                Failure::new(Kind::Usage, message, "nothing was imported")
-            };
-            add(entries.map_err(wrong)?, args.dry, socket, out)
-        }
+        Command::Import(source) => add(source.read()?, source.dry, socket, out),
         Command::Export(args) => {
             exchange::write(&all(socket)?, if out.json { Format::Json } else { args.format })?;
             Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use std::{
 use hyper::Method;
 use ipnet::IpNet;
 
-use self::exchange::Format;
+use self::exchange::{Format, Source};
 use super::{
     DryRunArg, PinsArg, client,
     failure::{Body, Failure, Kind},
@@ -51,7 +51,7 @@ pub enum Command {
     #[command(
         after_long_help = "Examples:\n  floodwall ban import bans.jsonl\n  ipset save crowdsec | floodwall ban import - \\\n    --ttl 4h"
     )]
-    Import(ImportArgs),
+    Import(Source),
     /// Write the bans in force to stdout
     #[command(
         after_long_help = "Examples:\n  floodwall ban export > bans.jsonl\n  floodwall ban export --format ipset | ipset restore"
@@ -106,21 +106,6 @@ pub struct ListArgs {
     within: Option<IpNet>,
     #[command(flatten)]
     pins: PinsArg,
-}
-
-/// `floodwall ban import`
-#[derive(Debug, clap::Args)]
-pub struct ImportArgs {
-    /// What ban export has written, an ipset save file, or an address or prefix a line; - is stdin
-    file: PathBuf,
-    /// How long for entries that don't say, as 90s, 5m, 1h, 7d; or forever
-    #[arg(long, value_name = "TIME", value_parser = ttl)]
-    ttl: Option<Ttl>,
-    /// Why, for entries that don't say; 32 bytes are kept
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
-    #[command(flatten)]
-    dry: DryRunArg,
 }
 
 /// `floodwall ban export`
@@ -262,20 +247,14 @@ fn del(args: &DelArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(all.removed == 0)))
 }
 
-fn import(args: &ImportArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
-    let bytes = exchange::read(&args.file)?;
-    let bans = exchange::parse(&bytes, args.ttl, &args.reason).map_err(|(line, why)| {
-        Failure::new(Kind::Usage, format!("{}:{line}: {why}", args.file.display()), HINT)
-    })?;
-    let (dry_run, ssh) = (args.dry.dry_run, ssh::connection());
-    let all = in_chunks(&bans, out, |bans| {
+fn import(source: &Source, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
+    let (dry_run, ssh) = (source.dry.dry_run, ssh::connection());
+    let all = in_chunks(&source.read()?, out, |bans| {
         let request = Import { schema: 1, bans: bans.to_vec(), dry_run, ssh: ssh.clone() };
         client::send(socket, Method::POST, "/v1/bans/import", &request)
     })?;
     tell(&all, dry_run, out)
 }
-
-const HINT: &str = "nothing was imported; floodwall ban import --help tells what can be read";
 
 fn export(args: &ExportArgs, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     let report = all(&args.pins.pins, socket, None, out)?;

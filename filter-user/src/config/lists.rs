@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod file;
+pub mod ranges;
 #[cfg(test)]
 mod tests;
 
@@ -15,39 +16,17 @@ use ipnet::{IpNet, Ipv4Net};
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
+use self::ranges::Ranges;
 use super::{
     diagnostic::{Diagnostic, Problems},
     schema, source,
 };
-use crate::{
-    dataplane::plan::{Lists, Prefixes},
-    feed::entries::Ranges,
-};
+use crate::dataplane::plan::{Lists, Prefixes};
 
 /// IPv4 prefixes that fit, both lists together.
 pub const MOST_V4: usize = 1 << 20;
 /// IPv6 prefixes that fit, both lists together.
 pub const MOST_V6: usize = 1 << 18;
-
-/// The prefixes of one list, as ranges of addresses.
-#[derive(Debug, Default)]
-struct Given {
-    v4: Vec<(u32, u32)>,
-    v6: Vec<(u128, u128)>,
-}
-
-impl Given {
-    fn push(&mut self, prefix: IpNet) {
-        match prefix {
-            IpNet::V4(net) => self.v4.push((net.network().to_bits(), net.broadcast().to_bits())),
-            IpNet::V6(net) => self.v6.push((net.network().to_bits(), net.broadcast().to_bits())),
-        }
-    }
-
-    fn prefixes(&self) -> Prefixes {
-        Prefixes { v4: self.v4.len() as u64, v6: self.v6.len() as u64 }
-    }
-}
 
 /// Reads everything that `[lists]` names.
 pub fn read(settings: &schema::Lists, problems: &mut Problems) -> Lists {
@@ -63,12 +42,11 @@ pub fn read(settings: &schema::Lists, problems: &mut Problems) -> Lists {
 /// A block list of these prefixes and nothing else.
 #[must_use]
 pub fn blocking(prefixes: &[Ipv4Net]) -> Lists {
-    let v4 = prefixes.iter().map(|net| (net.network().to_bits(), net.broadcast().to_bits())).collect();
-    tables(Given::default(), Given { v4, v6: Vec::new() })
+    tables(Ranges::default(), prefixes.iter().copied().map(IpNet::V4).collect())
 }
 
 /// What both lists come to.
-fn tables(allow: Given, block: Given) -> Lists {
+fn tables(allow: Ranges, block: Ranges) -> Lists {
     let prefixes = [allow.prefixes(), block.prefixes()];
     let (v4, v6) = (resolve(allow.v4, block.v4), resolve(allow.v6, block.v6));
     let mut hash = Sha256::new();
@@ -88,25 +66,22 @@ fn tables(allow: Given, block: Given) -> Lists {
 /// These lists with more of both; what is allowed stays so.
 #[must_use]
 pub fn with_more(written: &Arc<Lists>, allowed: &[IpNet], more: Ranges) -> Lists {
-    let Ranges { mut v4, mut v6 } = more;
-    let more = Prefixes { v4: v4.len() as u64, v6: v6.len() as u64 };
+    let more_prefixes = more.prefixes();
+    let mut block = more;
     let [mut listed, blocked] = written.prefixes;
-    let mut allow = Given::default();
-    for prefix in allowed {
-        allow.push(*prefix);
-    }
+    let mut allow: Ranges = allowed.iter().copied().collect();
     let let_through = allow.prefixes();
     (listed.v4, listed.v6) = (listed.v4 + let_through.v4, listed.v6 + let_through.v6);
     for span in &written.v4 {
-        if span.class == Class::Allow { &mut allow.v4 } else { &mut v4 }.push((span.first, span.last));
+        if span.class == Class::Allow { &mut allow.v4 } else { &mut block.v4 }.push((span.first, span.last));
     }
     for span in &written.v6 {
-        if span.class == Class::Allow { &mut allow.v6 } else { &mut v6 }.push((span.first, span.last));
+        if span.class == Class::Allow { &mut allow.v6 } else { &mut block.v6 }.push((span.first, span.last));
     }
     Lists {
-        prefixes: [listed, Prefixes { v4: blocked.v4 + more.v4, v6: blocked.v6 + more.v6 }],
+        prefixes: [listed, Prefixes { v4: blocked.v4 + more_prefixes.v4, v6: blocked.v6 + more_prefixes.v6 }],
         written: Some(written.clone()),
-        ..tables(allow, Given { v4, v6 })
+        ..tables(allow, block)
     }
 }
 
@@ -115,11 +90,11 @@ fn given(
     inline: &[Spanned<IpNet>],
     files: &[Spanned<PathBuf>],
     problems: &mut Problems,
-) -> Given {
-    let mut given = Given::default();
+) -> Ranges {
+    let mut given = Ranges::default();
     for prefix in inline {
         match refused(list, prefix.as_ref()) {
-            None => given.push(prefix.as_ref().trunc()),
+            None => given.push(&prefix.as_ref().trunc()),
             Some(why) => problems.push(Diagnostic::error(prefix.span(), why).hint(WIDE_HINT)),
         }
     }
@@ -139,7 +114,7 @@ fn refused(list: &str, prefix: &IpNet) -> Option<String> {
 /// Faults of one file that are told.
 const TOLD: usize = 5;
 
-fn from_file(list: &str, path: &Spanned<PathBuf>, given: &mut Given, problems: &mut Problems) {
+fn from_file(list: &str, path: &Spanned<PathBuf>, given: &mut Ranges, problems: &mut Problems) {
     let shown = source::shown(path.as_ref());
     let bytes = match file::read(path.as_ref()) {
         Ok(bytes) => bytes,
@@ -156,7 +131,7 @@ fn from_file(list: &str, path: &Spanned<PathBuf>, given: &mut Given, problems: &
                 if prefix != prefix.trunc() {
                     odd = (odd.0 + 1, if odd.0 == 0 { entry.line } else { odd.1 });
                 }
-                given.push(prefix.trunc());
+                given.push(&prefix.trunc());
                 refused(list, &prefix)
             }
             Err(why) => Some(why),
@@ -184,7 +159,7 @@ fn place(settings: &schema::Lists) -> Option<Range<usize>> {
     files.chain(inline).next()
 }
 
-fn fits(settings: &schema::Lists, allow: &Given, block: &Given, problems: &mut Problems) {
+fn fits(settings: &schema::Lists, allow: &Ranges, block: &Ranges, problems: &mut Problems) {
     for (family, found, most) in [
         ("IPv4", allow.v4.len() + block.v4.len(), MOST_V4),
         ("IPv6", allow.v6.len() + block.v6.len(), MOST_V6),

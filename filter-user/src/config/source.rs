@@ -54,8 +54,14 @@ impl Found {
 /// A path without control characters or bytes that are no UTF-8.
 #[must_use]
 pub fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy())
+}
+
+/// Somebody else's words, fit for a terminal: without control characters.
+#[must_use]
+pub fn printable(text: &str) -> String {
     let replace = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    path.to_string_lossy().chars().map(replace).collect()
+    text.chars().map(replace).collect()
 }
 
 /// The file at `path` and those of `conf.d` beside it, by name; with warnings about what is skipped there. An error is

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     cmd::failure::{Failure, Kind},
-    config::lists::file,
+    config::{lists::file, source::printable},
     store::Folder,
 };
 
@@ -113,6 +113,12 @@ impl Allowed {
         removed as u64
     }
 
+    /// Whether any of them ends by itself.
+    #[must_use]
+    pub fn has_ends(&self) -> bool {
+        self.entries.values().any(|entry| entry.end.is_some())
+    }
+
     /// As they are, to go back to.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -164,8 +170,7 @@ impl Allowed {
 
 /// Text of a bounded length, fit for a terminal.
 fn cut(text: &str) -> String {
-    let text = &text[..text.floor_char_boundary(super::bans::COMMENT)];
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    printable(&text[..text.floor_char_boundary(super::bans::COMMENT)])
 }
 
 fn check(prefix: &IpNet) -> Result<(), Failure> {

@@ -20,17 +20,20 @@ impl Moment {
     /// Now.
     #[must_use]
     pub fn now() -> Self {
-        let seconds = |clock| {
-            let time = clock_gettime(clock).map(Duration::from);
-            time.map_or(0, |time| time.as_secs())
-        };
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self {
-            boot: boot.trim().to_owned(),
-            up: seconds(ClockId::CLOCK_BOOTTIME),
-            wall: seconds(ClockId::CLOCK_REALTIME),
-        }
+        Self { boot: boot.trim().to_owned(), up: seconds(ClockId::CLOCK_BOOTTIME), wall: wall() }
     }
+}
+
+fn seconds(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock).map(Duration::from);
+    time.map_or(0, |time| time.as_secs())
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn wall() -> u64 {
+    seconds(ClockId::CLOCK_REALTIME)
 }
 
 /// When something ends. In the boot in which it was set the boot's clock decides, which nobody sets; in a later one the

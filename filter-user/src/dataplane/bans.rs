@@ -25,6 +25,7 @@ use filter_common::{
 };
 use ipnet::IpNet;
 
+pub use self::form::source_of;
 pub(super) use self::migrate::move_over;
 use self::{
     form::{Place, Raw, ban_of, net_of_key, net_of_lpm, place, raw_of},
@@ -327,7 +328,7 @@ impl Bans {
             .map(|(prefix, raw)| Banned { prefix, ban: ban_of(&raw) })
             .collect();
         found.sort_by_key(|banned| banned.prefix.prefix_len());
-        let source = form::source_of(address);
+        let source = source_of(address);
         if let Place::Source(key) = place(&source) {
             let raw = self.sources.get(&key, 0);
             if !is(&raw, libc::ENOENT) {

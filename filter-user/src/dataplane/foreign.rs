@@ -7,10 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use aya::programs::loaded_programs;
 
-use super::{netlink, pins::entries, sys};
-use crate::cmd::failure::{Failure, Kind};
+use super::{look, netlink, pins::entries, sys};
+use crate::{
+    cmd::failure::{Failure, Kind},
+    config::source::printable,
+};
 
 /// Where programs and links are pinned, and how much of it is looked at.
 const BPFFS: &str = "/sys/fs/bpf";
@@ -55,15 +57,13 @@ pub(super) fn evict(interface: &str, ifindex: u32, found: netlink::Xdp) -> Resul
 
 /// Name of a loaded program.
 fn program_name(id: u32) -> String {
-    let known = loaded_programs().flatten().find(|program| program.id() == id);
-    let name = known.and_then(|program| program.name_as_str().map(printable));
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "without a name".to_owned())
+    let name = cut(&look::program_name(id));
+    if name.is_empty() { "without a name".to_owned() } else { name }
 }
 
-/// Somebody else's words on our terminal.
-fn printable(text: &str) -> String {
-    let clean = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    text.trim_end().chars().take(64).map(clean).collect()
+/// Somebody else's words on our terminal, not too many.
+fn cut(text: &str) -> String {
+    printable(text.trim_end()).chars().take(64).collect()
 }
 
 /// Pins of the program, or of a link that runs it.
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn names_are_no_escape_sequences() {
-        assert_eq!(printable("evil\x1b[31m\n"), "evil\u{fffd}[31m");
-        assert_eq!(printable(&"x".repeat(99)).len(), 64);
+        assert_eq!(cut("evil\x1b[31m\n"), "evil\u{fffd}[31m");
+        assert_eq!(cut(&"x".repeat(99)).len(), 64);
     }
 }

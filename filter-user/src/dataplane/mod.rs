@@ -66,7 +66,7 @@ mod tc;
 mod xdp;
 
 pub use apply::apply;
-pub use bans::{Banned, Figures, Made, New};
+pub use bans::{Banned, Figures, Made, New, source_of};
 pub use detach::detach;
 pub use events::{Arming, EventFigures, Events};
 pub use keymap::{KEY_WORDS, KeyMap, Timeline, Window};

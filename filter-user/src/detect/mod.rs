@@ -33,6 +33,7 @@ use self::{
     load::{CELLS, Load, Loads, ServiceFacts, Tick, cell},
     vector::{Evidence, VECTORS, Vector},
 };
+use crate::dataplane::source_of;
 
 /// How often the detector's turn comes.
 pub const TURN: Duration = Duration::from_millis(250);
@@ -212,7 +213,7 @@ impl Detector {
                 let Some(source) = seen.source else { continue };
                 let evidence = Evidence::of(seen.reason);
                 if Evidence::proves(seen.reason) {
-                    attack.proven.add(respond::source(source), seen.weight.into());
+                    attack.proven.add(source_of(source), seen.weight.into());
                 } else if !matches!(evidence, Evidence::Exempt | Evidence::Honest) && attack.has(seen.vector)
                 {
                     attack.source(source, seen.weight);

@@ -1,6 +1,6 @@
 //! Whom an attack may get banned: few, never anybody who can be forged, and never for longer than it lasts.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
@@ -82,22 +82,18 @@ impl Bans {
     }
 }
 
-/// What a ban of that source bans: the address, or the /64.
-#[must_use]
-pub fn source(address: IpAddr) -> IpNet {
-    let length = if address.is_ipv4() { 32 } else { 64 };
-    IpNet::new(address, length).map_or(IpNet::from(address), |net| net.trunc())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+    use crate::dataplane::source_of;
 
     const SECOND: u64 = 1_000_000_000;
     const LIMITS: Limits = Limits { heavy: 100.0, per_second: 2, most: 5 };
 
     fn net(last: u8) -> IpNet {
-        source(IpAddr::from([44, 0, 0, last]))
+        source_of(IpAddr::from([44, 0, 0, last]))
     }
 
     #[test]
@@ -137,6 +133,6 @@ mod tests {
 
     #[test]
     fn an_ipv6_source_is_a_64() {
-        assert_eq!(source("2620:4f:8000::9".parse().unwrap()).to_string(), "2620:4f:8000::/64");
+        assert_eq!(source_of("2620:4f:8000::9".parse().unwrap()).to_string(), "2620:4f:8000::/64");
     }
 }

@@ -2,15 +2,12 @@
 
 use std::{fmt, net::IpAddr};
 
-use filter_common::list::{
-    Class,
-    build::{Number, resolve},
-};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, Limits};
 use crate::config::lists::file::prefix;
+pub use crate::config::lists::ranges::Ranges;
 
 /// Characters of a wrong entry that are told.
 const TOLD: usize = 60;
@@ -57,44 +54,6 @@ impl fmt::Display for Place {
             Self::Line(number) => write!(f, "line {number}"),
             Self::Entry(number) => write!(f, "entry {number}"),
         }
-    }
-}
-
-/// Ranges of both families.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ranges {
-    /// IPv4: first, last.
-    pub v4: Vec<(u32, u32)>,
-    /// IPv6: first, last.
-    pub v6: Vec<(u128, u128)>,
-}
-
-impl Ranges {
-    /// Adds a prefix.
-    pub fn push(&mut self, net: &IpNet) {
-        match net {
-            IpNet::V4(net) => self.v4.push((net.network().to_bits(), net.broadcast().to_bits())),
-            IpNet::V6(net) => self.v6.push((net.network().to_bits(), net.broadcast().to_bits())),
-        }
-    }
-
-    /// These without `holes`: disjoint, ascending, neighbours joined.
-    #[must_use]
-    pub fn without(self, holes: Self) -> Self {
-        Self { v4: rest(holes.v4, self.v4), v6: rest(holes.v6, self.v6) }
-    }
-}
-
-fn rest<A: Number>(holes: Vec<(A, A)>, ranges: Vec<(A, A)>) -> Vec<(A, A)> {
-    let spans = resolve(holes, ranges).into_iter().filter(|span| span.class == Class::Block);
-    spans.map(|span| (span.first, span.last)).collect()
-}
-
-impl FromIterator<IpNet> for Ranges {
-    fn from_iter<T: IntoIterator<Item = IpNet>>(nets: T) -> Self {
-        let mut ranges = Self::default();
-        nets.into_iter().for_each(|net| ranges.push(&net));
-        ranges
     }
 }
 

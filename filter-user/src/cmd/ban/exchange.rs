@@ -3,12 +3,12 @@
 use std::{
     borrow::Cow,
     io::{self, BufWriter, Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use ipnet::IpNet;
 
-use super::{Failure, Kind, Ttl};
+use super::{DryRunArg, Failure, Kind, Ttl, ttl};
 use crate::{
     config::lists::file,
     daemon::bans::{Report, Shown},
@@ -31,9 +31,35 @@ pub(in crate::cmd) enum Format {
     Plain,
 }
 
+const HINT: &str = "nothing was imported; --help tells what can be read";
+
+/// What is imported.
+#[derive(Debug, clap::Args)]
+pub struct Source {
+    /// What export has written, an ipset save file, or an address or prefix a line; - is stdin
+    file: PathBuf,
+    /// How long for entries that don't say, as 90s, 5m, 1h, 7d; or forever
+    #[arg(long, value_name = "TIME", value_parser = ttl)]
+    ttl: Option<Ttl>,
+    /// Why, for entries that don't say; of a ban 32 bytes are kept
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    #[command(flatten)]
+    pub(in crate::cmd) dry: DryRunArg,
+}
+
+impl Source {
+    /// All entries of it, or none.
+    pub(in crate::cmd) fn read(&self) -> anyhow::Result<Vec<Shown>> {
+        let wrong =
+            |(line, why)| Failure::new(Kind::Usage, format!("{}:{line}: {why}", self.file.display()), HINT);
+        Ok(parse(&bytes(&self.file)?, self.ttl, &self.reason).map_err(wrong)?)
+    }
+}
+
 /// The bytes of a file, or of stdin.
-pub(in crate::cmd) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let wrong = |why: String| Failure::new(Kind::Usage, format!("{}: {why}", path.display()), super::HINT);
+fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let wrong = |why: String| Failure::new(Kind::Usage, format!("{}: {why}", path.display()), HINT);
     if path != Path::new("-") {
         return Ok(file::read(path).map_err(|error| wrong(error.to_string()))?);
     }
@@ -46,11 +72,7 @@ pub(in crate::cmd) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// All bans of a file, or the line that makes no sense and why. Entries without a time last for `ttl`.
-pub(in crate::cmd) fn parse(
-    bytes: &[u8],
-    ttl: Option<Ttl>,
-    reason: &str,
-) -> Result<Vec<Shown>, (usize, String)> {
+fn parse(bytes: &[u8], ttl: Option<Ttl>, reason: &str) -> Result<Vec<Shown>, (usize, String)> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut bans = Vec::new();
     for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use filter_common::list::{
     Class,
-    build::{Number, Span, resolve},
+    build::{Number, Span},
 };
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use serde::{Deserialize, Serialize};
 
+use super::ranges::rest;
 use crate::dataplane::plan::{Lists, Prefixes};
 
 /// Prefixes that are named one by one.
@@ -97,8 +98,7 @@ fn minus<A: Number>(list: &[Span<A>], without: &[Span<A>], class: Class) -> Vec<
     let of = |spans: &[Span<A>]| {
         spans.iter().filter(|span| span.class == class).map(|span| (span.first, span.last)).collect()
     };
-    let rest = resolve(of(without), of(list)).into_iter().filter(|span| span.class == Class::Block);
-    rest.map(|span| (span.first, span.last)).collect()
+    rest(of(without), of(list))
 }
 
 /// A range as prefixes: the first of them, and how many more.
@@ -129,8 +129,28 @@ pub fn class_of(lists: &Lists, source: IpAddr) -> Class {
 }
 
 fn class<A: Number>(spans: &[Span<A>], address: A) -> Class {
-    let found = spans.get(spans.partition_point(|span| span.last < address));
-    found.filter(|span| span.first <= address).map_or(Class::None, |span| span.class)
+    touched(spans, address, address).map_or(Class::None, |span| span.class)
+}
+
+/// The first of disjoint spans in order that has a part of these addresses.
+pub fn touched<A: Number>(spans: &[Span<A>], first: A, last: A) -> Option<&Span<A>> {
+    let found = spans.get(spans.partition_point(|span| span.last < first));
+    found.filter(|span| span.first <= last)
+}
+
+/// Whether all of a prefix is on the allow list.
+#[must_use]
+pub fn is_allowed(lists: &Lists, prefix: &IpNet) -> bool {
+    match prefix {
+        IpNet::V4(net) => is_in(&lists.v4, net.network().to_bits(), net.broadcast().to_bits()),
+        IpNet::V6(net) => is_in(&lists.v6, net.network().to_bits(), net.broadcast().to_bits()),
+    }
+}
+
+/// Allowed neighbours are one span.
+fn is_in<A: Number>(spans: &[Span<A>], first: A, last: A) -> bool {
+    touched(spans, first, last)
+        .is_some_and(|span| span.class == Class::Allow && span.first <= first && last <= span.last)
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use filter_common::list::{
 use ipnet::IpNet;
 
 use crate::{
-    config::schema::Ban,
+    config::{
+        lists::compare::{is_allowed, touched},
+        schema::Ban,
+    },
     dataplane::{Lists, Plan},
 };
 
@@ -76,7 +79,7 @@ impl Guard {
             let why = format!("{entry} holds addresses that are never banned");
             return Some((why, "take them out of ban.never first"));
         }
-        if self.is_allowed(entry) {
+        if is_allowed(&self.lists, entry) {
             let why = format!("{entry} is on the allow list: it passes all the same");
             return Some((why, "take it off lists.allow, lists.allow_files or floodwall allow first"));
         }
@@ -88,30 +91,6 @@ impl Guard {
             _ => (format!("{entry} holds an address of this host"), "ban the prefixes around it"),
         })
     }
-
-    /// Whether all of it is.
-    fn is_allowed(&self, entry: &IpNet) -> bool {
-        match entry {
-            IpNet::V4(net) => {
-                let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
-                touched(&self.lists.v4, first, last).is_some_and(|span| {
-                    span.class == Class::Allow && span.first <= first && last <= span.last
-                })
-            }
-            IpNet::V6(net) => {
-                let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
-                touched(&self.lists.v6, first, last).is_some_and(|span| {
-                    span.class == Class::Allow && span.first <= first && last <= span.last
-                })
-            }
-        }
-    }
-}
-
-/// The first of disjoint spans in order that has a part of these addresses.
-fn touched<T: Copy + Ord>(spans: &[Span<T>], first: T, last: T) -> Option<&Span<T>> {
-    let from = spans.partition_point(|span| span.last < first);
-    spans.get(from).filter(|span| span.first <= last)
 }
 
 /// First and last address, v4-mapped.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::report::printable;
+use crate::config::source::printable;
 
 /// Bytes of a comment.
 pub const LONGEST: usize = 200;

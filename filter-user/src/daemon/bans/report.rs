@@ -6,7 +6,10 @@ use filter_common::ban::{FOREVER, Origin};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::dataplane::{Banned, New};
+use crate::{
+    config::source::printable,
+    dataplane::{Banned, New},
+};
 
 /// Several bans.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -81,11 +84,6 @@ impl Shown {
         let line = line.trim_end();
         if comment.is_empty() { line.to_owned() } else { format!("{line}\n    {comment}") }
     }
-}
-
-/// Text that goes to a terminal, of whoever had the right to write it.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use tracing::{error, info, warn};
@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use super::{Line, Looks};
 use crate::{
     config::schema::Feed,
+    daemon::deadline::wall,
     dataplane::Lists,
     feed::{
         Counts, Fault, Feeds, Good,
@@ -66,10 +67,6 @@ pub struct Board {
     dirty: Option<Instant>,
     not_before: Option<Instant>,
     swap_problem: Option<String>,
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Somewhere between nine and eleven tenths of it, so that hosts don't come all at once.
@@ -134,7 +131,7 @@ impl Board {
                 looks: Looks::default(),
                 error: None,
                 checked,
-                since: now(),
+                since: wall(),
                 stale: false,
                 said: None,
             };
@@ -187,7 +184,7 @@ impl Board {
         entry.running = false;
         entry.failures = 0;
         entry.next = Instant::now() + jittered(*feed.interval.as_ref());
-        entry.checked = Some(now());
+        entry.checked = Some(wall());
         if changed {
             entry.looks.changed += 1;
         } else {
@@ -232,7 +229,7 @@ impl Board {
     }
 
     fn tell_stale(&mut self, feeds: &[Feed]) {
-        let at = now();
+        let at = wall();
         for feed in feeds.iter().filter(|feed| feed.enabled) {
             let Some(entry) = self.entries.get_mut(feed.name.as_ref()) else { continue };
             let heard = entry.checked.unwrap_or(entry.since);
@@ -308,7 +305,7 @@ impl Board {
         let name = feed.name.as_ref();
         let (good, entry) = (found.good(feed), self.entries.get(name));
         let part = lists.fed.iter().find(|part| part.name == *name).filter(|_| feed.enabled);
-        let age = |time: u64| now().saturating_sub(time);
+        let age = |time: u64| wall().saturating_sub(time);
         let in_force = feed.enabled && good.is_some_and(|good| in_force(lists, name, good));
         let error = entry.and_then(|entry| entry.error.clone());
         let state = match entry {

@@ -1,6 +1,9 @@
 //! Bans: what is asked for, and what was kept from before the boot.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use filter_common::ban::Origin;
@@ -14,7 +17,7 @@ use crate::{
             Add, Added, CHUNK, Delete, Deleted, Guard, Import, Keeper, Kept, Note, Notes, Offenders, Refusal,
             Report, Shown, Which, Writer,
         },
-        deadline::Moment,
+        deadline::wall,
     },
     dataplane::{New, monotonic},
     guard::Found,
@@ -40,9 +43,9 @@ impl Memory {
 impl State {
     /// Puts the bans from before the boot into tables that are new; returns what else was kept.
     pub(super) fn restore_bans(&mut self, keeper: &mut Keeper) -> Result<()> {
-        let wall = Moment::now().wall;
-        let (bans, kept) = keeper.load(wall);
-        self.bans = Memory::of(kept, wall);
+        let now = wall();
+        let (bans, kept) = keeper.load(now);
+        self.bans = Memory::of(kept, now);
         if self.dataplane.are_bans_restored()? {
             return Ok(());
         }
@@ -72,12 +75,12 @@ impl State {
     pub(super) fn ban(&mut self, add: &Add, uid: u32) -> Result<Added> {
         let mut added = Added { schema: 1, ..Added::default() };
         let fine = allowed(&self.guard(add.ssh.as_deref()), add.entries.iter().map(IpNet::trunc), &mut added);
-        let (now, settings) = (Moment::now().wall, &self.settings.ban);
+        let (now, settings) = (wall(), &self.settings.ban);
         let usual = *settings.ttl.as_ref();
         let escalates = !add.forever && add.ttl_seconds.is_none();
         let length = |prefix: &IpNet| match add.ttl_seconds {
             _ if add.forever => None,
-            Some(seconds) => Some(std::time::Duration::from_secs(seconds)),
+            Some(seconds) => Some(Duration::from_secs(seconds)),
             None => Some(self.bans.offenders.length(prefix, now, settings)),
         };
         let new = |prefix: &IpNet| New {
@@ -85,7 +88,7 @@ impl State {
             length: length(prefix),
             origin: add.origin,
             reason: &add.reason,
-            age: std::time::Duration::ZERO,
+            age: Duration::ZERO,
         };
         let news: Vec<_> = fine.iter().map(new).collect();
         added.escalated = news.iter().filter(|new| escalates && new.length > Some(usual)).count() as u64;
@@ -98,7 +101,7 @@ impl State {
     }
 
     fn remember(&mut self, banned: &[IpNet], offences: bool, uid: u32, comment: &str) {
-        let (now, decay) = (Moment::now().wall, *self.settings.ban.decay.as_ref());
+        let (now, decay) = (wall(), *self.settings.ban.decay.as_ref());
         for prefix in banned {
             if offences {
                 self.bans.offenders.note(*prefix, now, decay);
@@ -192,7 +195,7 @@ impl State {
             which.within.is_none_or(|within| within.contains(prefix) || prefix.contains(&within))
         };
         // The first of them in order, of however many there are.
-        let (mut first, mut total) = (std::collections::BTreeMap::new(), 0);
+        let (mut first, mut total) = (BTreeMap::new(), 0);
         self.dataplane.each_ban(|banned| {
             if wanted(&banned.prefix) {
                 total += 1;
@@ -212,7 +215,7 @@ impl State {
 
     /// All that has to be kept, as files.
     fn written_bans(&mut self) -> Result<(Vec<u8>, Kept)> {
-        let mut writer = Writer::new(monotonic()?, Moment::now().wall);
+        let mut writer = Writer::new(monotonic()?, wall());
         let mut commented = BTreeSet::new();
         let notes = &self.bans.notes;
         self.dataplane.each_ban(|banned| {

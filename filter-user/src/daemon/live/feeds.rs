@@ -3,7 +3,6 @@
 use std::{
     net::IpAddr,
     sync::{MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
@@ -13,7 +12,10 @@ use tracing::{info, warn};
 use super::{Live, State};
 use crate::{
     config::{Loaded, Settings, lists::compare::class_of, schema::Feed},
-    daemon::feeds::{Board, Job, Line, Outcome, Update, routes},
+    daemon::{
+        deadline::wall,
+        feeds::{Board, Job, Line, Outcome, Update, routes},
+    },
     feed::{
         About, Fault, Feeds, Good, Looked, Packed, check, combine::origin, entries::Ranges, fetch, spared,
     },
@@ -33,8 +35,9 @@ impl State {
         Feeds { parts, spared: neighbours(&self.settings), allowed: self.allowed.prefixes(), last }
     }
 
-    /// Loads the programs anew if feeds have changed. This is no revision: what waits to be confirmed goes on waiting.
-    fn swap_feeds(&mut self) -> Result<bool> {
+    /// Loads the programs anew if what the daemon adds to the lists has changed. This is no revision: what waits to be confirmed goes on
+    /// waiting.
+    pub(super) fn swap_lists(&mut self) -> Result<bool> {
         let mut staged = self.stage(self.loaded())?;
         if staged.plan.lists.digest == self.plan.lists.digest {
             // The same addresses: only which feed they are from may have changed.
@@ -151,10 +154,10 @@ impl Live {
     fn heard_the_same(&self, job: &Job) {
         self.board().heard(&job.feed, false, None);
         let Some(good) = &job.good else { return };
-        let age = now().saturating_sub(good.about.checked);
+        let age = wall().saturating_sub(good.about.checked);
         if age > job.feed.stale_after.as_ref().as_secs() / KEPT {
             let mut good = good.clone();
-            good.about.checked = now();
+            good.about.checked = wall();
             self.put_feed(&job.feed, &good);
         }
     }
@@ -204,7 +207,7 @@ impl Live {
     fn swap(&self) -> Result<()> {
         self.board().swapping();
         let mut state = self.state();
-        let swapped = state.swap_feeds();
+        let swapped = state.swap_lists();
         let left_out: Vec<_> =
             state.plan.lists.fed.iter().filter(|fed| fed.left_out).map(|fed| &fed.name).collect();
         if !left_out.is_empty() {
@@ -279,7 +282,7 @@ fn ask(job: &Job, whole: bool, force: bool) -> Result<Option<Good>, Fault> {
     };
     let before = job.good.as_ref().map(|good| &good.about.counts);
     let (packed, counts) = check::checked(*entries, &fetch::limits(&job.feed), before, force)?;
-    let time = now();
+    let time = wall();
     let about = About {
         origin: origin(&job.feed),
         format: format.label().to_owned(),
@@ -289,8 +292,4 @@ fn ask(job: &Job, whole: bool, force: bool) -> Result<Option<Good>, Fault> {
         counts,
     };
     Ok(Some(Good { about, packed: packed.into() }))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

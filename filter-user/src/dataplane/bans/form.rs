@@ -34,8 +34,9 @@ pub(super) fn place(net: &IpNet) -> Place {
     }
 }
 
-/// The address as limits see it: itself, or its /64.
-pub(super) fn source_of(address: IpAddr) -> IpNet {
+/// The address as limits and bans see it: itself, or its /64.
+#[must_use]
+pub fn source_of(address: IpAddr) -> IpNet {
     let length = if address.is_ipv4() { 32 } else { 64 };
     IpNet::new(address, length).map_or(IpNet::from(address), |net| net.trunc())
 }
