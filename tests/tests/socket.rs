@@ -70,13 +70,14 @@ fn status(answer: &str) -> u32 {
 }
 
 /// Requests about one thing that is not there.
-const ABSENT: [&str; 2] = ["/v1/feeds/show", "/v1/attacks/{id}"];
+const ABSENT: [&str; 3] = ["/v1/feeds/show", "/v1/attacks/{id}", "/v1/events/last"];
 
 /// A path with what it cannot do without.
 fn asked_of(path: &str) -> String {
     let query = match path {
         "/v1/allow/test" => "?address=192.31.196.9",
         "/v1/feeds/show" => "?name=none",
+        "/v1/events/last" => "?source=192.31.196.9",
         _ => "",
     };
     path.replace("{number}", "1").replace("{id}", "1") + query
@@ -132,6 +133,11 @@ fn another_user_is_refused_on_every_verb() -> Result<()> {
         let unlisted = request(if looks { "PUT" } else { "DELETE" }, route.path);
         let answer = ask(socket.clone(), STRANGER, &[LOOKERS], &unlisted)?.context("connected")?;
         ensure!(status(&answer) == 403, "what is not listed changes something, as far as we know: {answer}");
+    }
+    // Data of others is not for those who only look.
+    for (group, expected) in [(LOOKERS, 403), (ADMINS, 200)] {
+        let answer = ask(socket.clone(), STRANGER, &[group], &request("GET", "/v1/events?frames=true"))?;
+        ensure!(status(&answer.context("connected")?) == expected, "frames for {group}");
     }
     eprintln!("{asked} requests by users of five kinds");
     stand.visit_well(10)

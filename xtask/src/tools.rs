@@ -15,8 +15,8 @@ use crate::progress::{Step, Steps};
 use crate::unpack::unpack;
 
 /// Programs and the packages that hold them.
-const TOOLS: [(&str, &str); 4] =
-    [("ip", "iproute2"), ("ss", "iproute2"), ("tc", "iproute2"), ("curl", "curl")];
+const TOOLS: [(&str, &str); 5] =
+    [("ip", "iproute2"), ("ss", "iproute2"), ("tc", "iproute2"), ("curl", "curl"), ("tshark", "tshark")];
 
 /// Installs what is missing as root, and hands the command over to everybody else.
 pub(crate) fn ensure_installed() -> Result<()> {

@@ -5,18 +5,23 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use hyper::Method;
 use ipnet::IpNet;
 
 use super::{
-    PinsArg,
+    PinsArg, client,
+    events::{EndArgs, FilterArgs, follow},
     failure::{Failure, Kind},
     output::Output,
+    times::time,
 };
 use crate::{
-    config::Host,
+    config::{Host, lists::file},
+    daemon::events::Line,
     dataplane::{
         NotLoaded,
         rehearsal::{Rehearsal, SHORTEST, Start},
@@ -26,6 +31,7 @@ use crate::{
         capture::{Capture, Skipped},
         frame::{Description, Flags, Fragment, Transport, of_hex},
         names::Names,
+        sampled::{Was, received},
     },
 };
 
@@ -37,6 +43,7 @@ Examples:
   floodwall explain --src 198.51.100.7 --dst 203.0.113.10 --proto tcp --dport 443 --flags S
   floodwall explain --src 2001:db8::7 --proto udp --sport 53 --dport 40000 --len 1200
   floodwall explain --src 198.51.100.7 --proto icmp --icmp 8
+  floodwall explain --last 198.51.100.7 --wait 1m
   floodwall explain --pcap attack.pcap --packet 17
   floodwall explain --hex \"$(xxd -p frame.bin)\" --json";
 
@@ -45,7 +52,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Source address
-    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["hex", "pcap"])]
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["hex", "pcap", "last"])]
     src: Option<IpAddr>,
     /// Destination address; the interface's own unless told otherwise
     #[arg(long, value_name = "ADDRESS", requires = "src")]
@@ -86,6 +93,12 @@ pub struct Args {
     /// Which one of it, as Wireshark counts
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "pcap")]
     packet: u64,
+    /// The last sampled drop of this source, as it would be judged now
+    #[arg(long, value_name = "ADDRESS|PREFIX", value_parser = file::prefix, conflicts_with_all = ["src", "hex", "pcap"])]
+    last: Option<IpNet>,
+    /// With --last: if none is remembered wait for one, so long
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "last")]
+    wait: Option<Duration>,
     #[command(flatten)]
     subject: SubjectArgs,
 }
@@ -110,7 +123,12 @@ pub struct SubjectArgs {
 impl SubjectArgs {
     /// The attached program on tables of its own.
     pub fn attached(&self) -> Result<Rehearsal> {
-        Rehearsal::of_attached(&self.pins.pins, self.interface.as_deref(), self.start()).map_err(|error| {
+        self.attached_to(self.interface.as_deref())
+    }
+
+    /// The program of that interface, or of the first.
+    fn attached_to(&self, interface: Option<&str>) -> Result<Rehearsal> {
+        Rehearsal::of_attached(&self.pins.pins, interface, self.start()).map_err(|error| {
             if error.downcast_ref::<NotLoaded>().is_none() {
                 return error;
             }
@@ -152,9 +170,17 @@ fn icmp(text: &str) -> Result<[u8; 2], String> {
 
 /// Judges one packet. Code 0, whatever becomes of it.
 pub fn run(args: &Args, socket: &Path, out: Output) -> Result<ExitCode> {
-    let mut rehearsal = args.subject.attached()?;
-    let frame = frame(args, rehearsal.interface())?;
+    let last = args.last.map(|source| last_drop(source, args.wait, socket)).transpose()?;
+    let mut rehearsal = match &last {
+        Some(line) if args.subject.interface.is_none() => args.subject.attached_to(Some(&line.interface))?,
+        _ => args.subject.attached()?,
+    };
+    let frame = match &last {
+        Some(line) => received(line.number, line)?.frame.map_err(|why| anyhow!(why.label()))?,
+        None => frame(args, rehearsal.interface())?,
+    };
     let mut told = explain::explain(&mut rehearsal, &frame, &Names::of_daemon(socket))?;
+    told.was = last.as_ref().map(Was::new);
     if told.reason == filter_common::reason::Reason::Banned.label() {
         add_bans(args, &frame, &mut told)?;
     }
@@ -196,6 +222,19 @@ fn frame(args: &Args, interface: &str) -> Result<Vec<u8>> {
         fragment: args.fragment,
     };
     Ok(description.frame().map_err(usage)?)
+}
+
+/// The last drop that the daemon remembers, or the next one.
+fn last_drop(source: IpNet, wait: Option<Duration>, socket: &Path) -> Result<Line> {
+    let path = format!("/v1/events/last?source={source}");
+    let found = client::call(socket, Method::GET, &path);
+    let (Err(_), Some(wait)) = (&found, wait) else { return found };
+    let mut last = None;
+    follow(socket, &FilterArgs::drops_of(source), EndArgs::after(wait), true, |lines| {
+        last = lines.last().cloned();
+        Ok(last.is_none())
+    })?;
+    last.map_or(found, Ok)
 }
 
 /// A packet of a capture; those before it are not run.

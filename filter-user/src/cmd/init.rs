@@ -31,7 +31,7 @@ Examples:
   floodwall init               then: floodwall config check, floodwall run
 
 It begins in observe mode: everything passes and is counted as it would have been. Look at it for a day
-(floodwall status), set mode = \"enforce\", and: floodwall apply --confirm 5m";
+(floodwall status, floodwall watch), then: floodwall apply --mode enforce --confirm 5m";
 
 /// Services that have a profile, with its ports.
 const KNOWN: [(&str, &[(Protocol, u16)]); 4] = [

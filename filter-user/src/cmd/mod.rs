@@ -6,6 +6,7 @@ pub mod attack;
 pub mod ban;
 pub mod bench;
 pub mod bypass;
+pub mod capture;
 pub mod client;
 pub mod completion;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod detach;
 #[cfg(test)]
 mod docs;
 pub mod doctor;
+pub mod events;
 pub mod explain;
 pub mod failure;
 pub mod feed;
@@ -30,6 +32,7 @@ pub mod ssh;
 pub mod status;
 pub mod support;
 mod times;
+pub mod watch;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -141,6 +144,12 @@ enum Command {
     /// Sources that are dropped for a while
     #[command(subcommand)]
     Ban(ban::Command),
+    /// Show sampled packets and what became of them, as they come
+    #[command(after_long_help = watch::EXAMPLES)]
+    Watch(watch::Args),
+    /// Write sampled packets to a pcapng file, with what became of them
+    #[command(after_long_help = capture::EXAMPLES)]
+    Capture(capture::Args),
     /// Attacks that the detector has found
     #[command(subcommand)]
     Attack(attack::Command),
@@ -185,7 +194,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(args) => status::run(&args, &socket, out),
         Command::Doctor(args) => doctor::run(&args, out),
         Command::Explain(args) => explain::run(&args, &socket, out),
-        Command::Replay(args) => replay::run(&args, out),
+        Command::Replay(args) => replay::run(&args, &socket, out),
         Command::Apply(args) => apply::run(&args, &socket, out),
         Command::Confirm(args) => confirm::run(&args, &socket, out),
         Command::Rollback(args) => rollback::run(&args, &socket, out),
@@ -194,6 +203,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bypass(args) => bypass::run(&args, &socket, out),
         Command::Allow(command) => allow::run(&command, &socket, out),
         Command::Ban(command) => ban::run(&command, &socket, out),
+        Command::Watch(args) => watch::run(&args, &socket, out),
+        Command::Capture(args) => capture::run(&args, &socket, out),
         Command::Attack(command) => attack::run(&command, &socket, out),
         Command::Feed(command) => feed::run(&command, &socket, out),
         Command::Bench(args) => bench::run(&args, out),

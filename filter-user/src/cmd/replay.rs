@@ -4,17 +4,25 @@ use std::{
     io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Result;
 
-use super::{explain::SubjectArgs, failure::Kind, output::Output};
+use super::{
+    events::{EndArgs, FilterArgs, follow},
+    explain::SubjectArgs,
+    failure::Kind,
+    output::Output,
+    times::time,
+};
 use crate::{
     config::{self, Host, source},
     dataplane::rehearsal::Rehearsal,
     explain::{
-        capture::Capture,
+        capture::{Capture, Captured, Damaged},
         replay::{self, Judged, Replay},
+        sampled::received,
     },
 };
 
@@ -27,14 +35,22 @@ Examples:
   tcpdump -i eth0 -c 100000 -w attack.pcap
   floodwall replay attack.pcap
   floodwall replay attack.pcap --fresh --per-packet | grep '\"drop\"'
-  floodwall replay attack.pcap --against candidate.toml";
+  floodwall replay attack.pcap --against candidate.toml
+  floodwall replay --live 1m --against candidate.toml";
+
+/// Packets that are taken from live traffic, at most.
+const MOST: usize = 100_000;
 
 /// `floodwall replay`
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The capture, pcap or pcapng
-    file: PathBuf,
+    #[arg(required_unless_present = "live")]
+    file: Option<PathBuf>,
+    /// Instead of a file: the packets that the daemon samples for so long
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "file")]
+    live: Option<Duration>,
     /// Tell only which packets another configuration would treat otherwise
     #[arg(long, value_name = "CONFIG", conflicts_with = "per_packet")]
     against: Option<PathBuf>,
@@ -45,11 +61,18 @@ pub struct Args {
     subject: SubjectArgs,
 }
 
-/// Judges a file's packets.
-pub fn run(args: &Args, out: Output) -> Result<ExitCode> {
-    let file = source::shown(&args.file);
-    let capture = Capture::open(&args.file)?;
+/// Packets, wherever they are from.
+type Packets = Box<dyn Iterator<Item = std::result::Result<Captured, Damaged>>>;
+
+/// Judges a file's packets, or those of now.
+pub fn run(args: &Args, socket: &Path, out: Output) -> Result<ExitCode> {
     let mut live = args.subject.attached()?;
+    let (file, capture): (_, Packets) = match (&args.file, args.live) {
+        (Some(file), _) => (source::shown(file), Box::new(Capture::open(file)?)),
+        (None, time) => {
+            ("live".to_owned(), Box::new(sampled(time.unwrap_or_default(), live.interface(), socket, out)?))
+        }
+    };
     if let Some(path) = &args.against {
         let mut candidate = candidate(path, args, &live, out)?;
         let difference = replay::compare(&file, capture, &mut live, &mut candidate)?;
@@ -81,7 +104,28 @@ fn candidate(path: &Path, args: &Args, live: &Rehearsal, out: Output) -> Result<
     Rehearsal::of_plan(&plan, live.interface(), args.subject.start())
 }
 
-fn per_packet(file: &str, capture: Capture<impl io::Read>, program: &mut Rehearsal) -> Result<Replay> {
+/// What is sampled on that interface, collected first: judging takes its time.
+fn sampled(
+    time: Duration,
+    interface: &str,
+    socket: &Path,
+    out: Output,
+) -> Result<impl Iterator<Item = std::result::Result<Captured, Damaged>> + use<>> {
+    let mut packets = Vec::new();
+    let losses = follow(socket, &FilterArgs::default(), EndArgs::after(time), true, |lines| {
+        for line in lines.iter().filter(|line| line.interface == interface) {
+            packets.push(received(packets.len() as u64 + 1, line)?);
+        }
+        Ok(packets.len() < MOST)
+    })?;
+    out.note(&format!("{} packets, each of which stands for events.sample or more", packets.len()));
+    if let Some(text) = losses.text() {
+        out.note(&text);
+    }
+    Ok(packets.into_iter().map(Ok))
+}
+
+fn per_packet(file: &str, capture: Packets, program: &mut Rehearsal) -> Result<Replay> {
     let mut lines = BufWriter::new(io::stdout().lock());
     let mut gone = false;
     let replay = replay::replay(file, capture, program, |judged: &Judged| {

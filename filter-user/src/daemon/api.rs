@@ -12,9 +12,10 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 pub use super::peer::{Peer, Right};
-use super::{allow, bans, commit, config, detect, feeds, live::Live, secrets};
+use super::{allow, bans, commit, config, detect, events, feeds, live::Live, secrets};
 use crate::{
     cmd::failure::{Body, Failure, Kind},
     observe::status::Status,
@@ -22,6 +23,9 @@ use crate::{
 
 /// Bytes of a request's body: a chunk of bans with the longest prefixes takes half of it.
 pub const BODY: usize = 2 << 20;
+
+/// Time for a request's body.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// One request.
 pub struct Route {
@@ -62,9 +66,18 @@ const OWN: &[Route] = &[
 
 /// All requests.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    [OWN, config::ROUTES, commit::ROUTES, allow::ROUTES, bans::ROUTES, detect::ROUTES, feeds::ROUTES]
-        .into_iter()
-        .flatten()
+    [
+        OWN,
+        config::ROUTES,
+        commit::ROUTES,
+        allow::ROUTES,
+        bans::ROUTES,
+        detect::ROUTES,
+        events::ROUTES,
+        feeds::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 impl Peer {
@@ -149,10 +162,21 @@ pub fn router(live: Arc<Live>) -> Router {
 async fn guard(request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let peer = peer.unwrap_or(Peer { uid: u32::MAX, right: Right::None });
-    match peer.may(needed(request.method(), request.uri().path())) {
-        Ok(()) => in_json(next.run(request).await).await,
-        Err(refused) => refused.into_response(),
+    if let Err(refused) = peer.may(needed(request.method(), request.uri().path())) {
+        return refused.into_response();
     }
+    match timeout(BODY_TIME, whole(request)).await {
+        Ok(Ok(request)) => in_json(next.run(request).await).await,
+        Ok(Err(status)) => in_json(status.into_response()).await,
+        Err(_) => in_json(StatusCode::REQUEST_TIMEOUT.into_response()).await,
+    }
+}
+
+/// With a body that is there: what the handlers do then takes the daemon's time, not the client's.
+async fn whole(request: Request) -> Result<Request, StatusCode> {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, BODY).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+    Ok(Request::from_parts(head, body.into()))
 }
 
 fn needed(method: &Method, path: &str) -> Right {

@@ -21,9 +21,10 @@ use filter_common::{
     reason::REASONS,
 };
 
-pub use self::form::{ActLine, Attacks, Heavy, Line, One, VectorLine};
+pub use self::form::{ActLine, Attacks, Heavy, Line, One, VectorLine, short};
 use super::{
     api::{Refused, Right, Route},
+    events::History,
     live::Live,
 };
 use crate::{
@@ -158,11 +159,15 @@ impl Detection {
     }
 
     /// One turn: what has changed.
-    pub(super) fn turn(&mut self) -> Result<Vec<Change>> {
+    pub(super) fn turn(&mut self, history: &mut History) -> Result<Vec<Change>> {
         let (Some(view), Some(events)) = (&self.view, &mut self.events) else { return Ok(Vec::new()) };
         let now = monotonic()?;
         let mut seen: Vec<Seen> = Vec::new();
-        events.drain(MOST, |event| seen.extend(view.reader.read(&event)));
+        events.drain(MOST, |event| {
+            let Some(read) = view.reader.read(&event) else { return };
+            history.push(event, read.service, read.source);
+            seen.push(read);
+        });
         let counted = events.received()?;
         let before = self.counted.replace(counted.clone());
         let counted = before.map(|before| {
@@ -261,6 +266,12 @@ impl Detection {
     pub(super) fn service(&self, number: usize) -> &str {
         let name = number.checked_sub(1).and_then(|index| self.names.get(index));
         name.map_or("*", String::as_str)
+    }
+
+    /// Names by service number, if packets are sampled.
+    pub(super) fn sampled_services(&self) -> Option<Vec<String>> {
+        self.view.as_ref()?;
+        Some((0..=self.names.len()).map(|number| self.service(number).to_owned()).collect())
     }
 
     /// By service number: how often each vector was found, and whether it goes on.

@@ -3,6 +3,7 @@
 mod allow;
 mod bans;
 mod detect;
+mod events;
 mod feeds;
 mod revisions;
 mod standing;
@@ -23,6 +24,7 @@ use super::{
     bans::Keeper,
     config::plan::Side,
     detect::Detection,
+    events::History,
     feeds::Board,
     ledger::{Begin, Ledger},
     secrets::Rotated,
@@ -46,6 +48,8 @@ pub struct Live {
     /// Taken before `state`, never while that is held.
     keeper: Mutex<Keeper>,
     detection: Mutex<Detection>,
+    /// Taken by itself or behind `detection`.
+    history: Mutex<History>,
     /// Taken by itself or behind `state`, and never held while anything is waited for.
     board: Mutex<Board>,
 }
@@ -60,7 +64,7 @@ impl Live {
         let detection = Mutex::new(Detection::new(&state.settings));
         let (path, started) = (path.to_owned(), Instant::now());
         let (state, keeper, board) = (Mutex::new(state), Mutex::new(keeper), Mutex::new(board));
-        Ok(Self { path, started, state, keeper, detection, board })
+        Ok(Self { path, started, state, keeper, detection, history: Mutex::default(), board })
     }
 
     /// A panic while it was held has left whole values behind: every change is one assignment.

@@ -9,6 +9,7 @@
 //! - [`allow`]: who is let through for a while, on request.
 //! - [`bans`]: bans on request, and what is never banned.
 //! - [`detect`]: attacks: what the detector reads, what it arms and bans, what is asked about it.
+//! - [`events`]: sampled packets on request.
 //! - [`feeds`]: when feeds are looked at, and the requests about them.
 //! - [`ledger`]: revisions of the configuration, kept in `daemon.state`; [`deadline`]: time limits that outlive a boot.
 //! - [`commit`]: apply, confirm, roll back, bypass on request; [`probes`]: what has to work meanwhile.
@@ -25,6 +26,7 @@ pub mod commit;
 pub mod config;
 pub mod deadline;
 pub mod detect;
+pub mod events;
 pub mod feeds;
 pub mod kernel_log;
 pub mod ledger;

@@ -1,9 +1,6 @@
 //! From the data path's events to what the detector looks at, by the data path's own parser.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    ops::ControlFlow::{Break, Continue},
-};
+use std::ops::ControlFlow::Continue;
 
 use filter_common::{
     abi::{Plane, TcpReqAttrs},
@@ -14,7 +11,7 @@ use filter_common::{
     frame::Frame,
     ip_options,
     options::{self, TcpOptions},
-    packet::{Address, Packet, parse},
+    packet::{Packet, parse},
     quote::{self, Quote},
     reason::{Action, Reason},
     stages,
@@ -23,6 +20,7 @@ use filter_common::{
 };
 
 use super::{load::Seen, vector::Vector};
+use crate::explain::packet::address;
 
 /// The beginning of a frame that was longer.
 struct Head {
@@ -66,6 +64,22 @@ impl Frame for Head {
     fn hand_over(&mut self, _: &TcpReqAttrs) {}
 }
 
+/// The packet of an event, as it was received; and whether the event's frame is the answer to it.
+#[must_use]
+pub fn packet(event: &Event) -> (Option<Packet>, bool) {
+    let reason = Reason::from_number(event.reason);
+    let replied =
+        reason.is_some_and(|reason| reason.action() == Action::Reply) && event.plane == Plane::Enforced as u8;
+    let captured = usize::from(event.captured).min(event.frame.len());
+    let head = Head { bytes: event.frame[..captured].to_vec(), length: event.length };
+    let Continue(mut packet) = parse(&head) else { return (None, replied) };
+    if replied {
+        std::mem::swap(&mut packet.source, &mut packet.destination);
+        std::mem::swap(&mut packet.ports.source, &mut packet.ports.destination);
+    }
+    (Some(packet), replied)
+}
+
 /// Knows which service a packet is for.
 pub struct Reader(World);
 
@@ -93,8 +107,6 @@ impl Reader {
     #[must_use]
     pub fn read(&self, event: &Event) -> Option<Seen> {
         let reason = Reason::from_number(event.reason)?;
-        let captured = usize::from(event.captured).min(event.frame.len());
-        let head = Head { bytes: event.frame[..captured].to_vec(), length: event.length };
         let mut seen = Seen {
             service: 0,
             vector: Vector::Other,
@@ -103,29 +115,13 @@ impl Reader {
             weight: event.weight,
             length: event.length,
         };
-        let mut packet = match parse(&head) {
-            Break(_) => return Some(seen),
-            Continue(packet) => packet,
-        };
-        let replied = reason.action() == Action::Reply && event.plane == Plane::Enforced as u8;
-        if replied {
-            std::mem::swap(&mut packet.source, &mut packet.destination);
-            std::mem::swap(&mut packet.ports.source, &mut packet.ports.destination);
-        }
+        let (Some(packet), replied) = packet(event) else { return Some(seen) };
         seen.service = stages::service_of(&packet, &self.0) as u8;
         // Only SYNs are answered.
         seen.vector = if replied { Vector::Syn } else { Vector::of(&packet, reason, seen.service != 0) };
         seen.source = Some(address(&packet.source));
         Some(seen)
     }
-}
-
-fn address(address: &Address) -> IpAddr {
-    let mut octets = [0; 16];
-    for (octets, word) in octets.as_chunks_mut::<4>().0.iter_mut().zip(address.0) {
-        *octets = word.to_ne_bytes();
-    }
-    Ipv6Addr::from(octets).to_canonical()
 }
 
 #[cfg(test)]

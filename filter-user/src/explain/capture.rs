@@ -1,9 +1,11 @@
-//! Packets of a capture file: pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng), of either byte order.
+//! Packets of a capture file ([`write`] makes one): pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng), of either byte order.
 //!
 //! Files are hostile: every length is bounded before memory is taken, and an error names the packet behind which it is.
 
 mod format;
 mod link;
+mod private;
+pub mod write;
 
 use std::{
     fs::File,
@@ -68,7 +70,11 @@ impl<R: Read> Capture<R> {
         let whole = (record.length as usize).min(LONGEST);
         let cut = whole > record.bytes.len();
         let missing = whole.saturating_sub(record.bytes.len());
-        let frame = link::frame(record.link, record.bytes, missing);
+        let frame = if record.outgoing {
+            Err(Skipped::Outgoing)
+        } else {
+            link::frame(record.link, record.bytes, missing)
+        };
         Ok(Some(Captured { number, frame, cut }))
     }
 }

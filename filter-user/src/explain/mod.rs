@@ -3,6 +3,7 @@
 //! The major components are:
 //! - [`frame`]: a packet from a description or from digits; [`packet`]: a packet in a line.
 //! - [`names`]: what services and rules are called.
+//! - [`sampled`]: packets that the data path told of.
 //! - [`capture`]: the packets of a pcap or pcapng file.
 //! - [`replay`]: all of them through a program, or through two of them.
 //! - [`text`], `replay::text`: what comes out, for people.
@@ -12,6 +13,7 @@ pub mod frame;
 pub mod names;
 pub mod packet;
 pub mod replay;
+pub mod sampled;
 pub mod text;
 
 use anyhow::Result;
@@ -23,7 +25,7 @@ use filter_common::{
 };
 use serde::Serialize;
 
-use self::names::Names;
+use self::{names::Names, sampled::Was};
 use crate::{
     dataplane::rehearsal::{Met, Outcome, Rehearsal},
     observe::{metrics::verdict, threats::Threat},
@@ -39,6 +41,9 @@ pub struct Explanation {
     pub schema: u32,
     /// The packet in a line.
     pub packet: String,
+    /// What became of it when it came, if it is one that was sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub was: Option<Was>,
     /// `pass`, `drop`, `reply`; `would_drop`, `would_reply` where it is only observed and passes.
     pub verdict: &'static str,
     /// The reason's label.
@@ -137,6 +142,7 @@ pub fn explain(rehearsal: &mut Rehearsal, frame: &[u8], names: &Names) -> Result
     Ok(Explanation {
         schema: SCHEMA,
         packet: packet::line(frame),
+        was: None,
         verdict: verdict(outcome.reason.action(), outcome.observed),
         reason: outcome.reason.label(),
         help: outcome.reason.help(),

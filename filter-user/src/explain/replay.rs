@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::{collections::BTreeMap, io::Read, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context as _, Result};
 use filter_common::reason::Reason;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     SCHEMA, Subject,
-    capture::{Capture, Captured, Skipped},
+    capture::{Captured, Damaged, Skipped},
     packet,
 };
 use crate::{
@@ -144,9 +144,9 @@ pub struct Judged {
 }
 
 /// Judges every packet, in the file's order; `each` hears of it.
-pub fn replay<R: Read>(
+pub fn replay(
     file: &str,
-    capture: Capture<R>,
+    capture: impl Iterator<Item = std::result::Result<Captured, Damaged>>,
     rehearsal: &mut Rehearsal,
     mut each: impl FnMut(&Judged) -> Result<()>,
 ) -> Result<Replay> {
@@ -179,9 +179,9 @@ pub fn replay<R: Read>(
 }
 
 /// Judges every packet twice.
-pub fn compare<R: Read>(
+pub fn compare(
     file: &str,
-    capture: Capture<R>,
+    capture: impl Iterator<Item = std::result::Result<Captured, Damaged>>,
     live: &mut Rehearsal,
     candidate: &mut Rehearsal,
 ) -> Result<Difference> {
@@ -224,8 +224,8 @@ fn add(sum: &mut (u64, u64), bytes: u64) {
 }
 
 /// Shows every packet, until the file ends or stops making sense.
-fn walk<R: Read>(
-    capture: Capture<R>,
+fn walk(
+    capture: impl Iterator<Item = std::result::Result<Captured, Damaged>>,
     mut judge: impl FnMut(&Captured, std::result::Result<&[u8], Skipped>) -> Result<()>,
 ) -> Result<Tally> {
     let (mut tally, start) = (Tally::default(), Instant::now());
@@ -261,6 +261,7 @@ const CLOCK: &str = "packets follow each other as fast as they are judged, not a
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::capture::Capture;
 
     /// A pcap file of Ethernet frames.
     fn file(packets: &[&[u8]]) -> Vec<u8> {

@@ -30,7 +30,11 @@ impl Explanation {
         if let Some(next) = self.program.next.as_ref().filter(|_| self.observed || self.verdict == "pass") {
             let _ = writeln!(text, "then {next} goes on with it");
         }
-        let _ = writeln!(text, "{}\n", self.packet);
+        let _ = writeln!(text, "{}", self.packet);
+        if let Some(was) = &self.was {
+            let _ = writeln!(text, "{}", was.text());
+        }
+        text.push('\n');
         for (number, step) in (1..).zip(&self.stages) {
             let found = match step.found {
                 Found::No => "no",
@@ -84,6 +88,7 @@ mod tests {
         Explanation {
             schema: SCHEMA,
             packet: "TCP 9.9.9.9:1 > 192.31.196.2:80 SYN, TTL 64, 60 bytes".to_owned(),
+            was: None,
             verdict: "would_drop",
             reason: Reason::Banned.label(),
             help: Reason::Banned.help(),

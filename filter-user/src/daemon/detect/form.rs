@@ -201,7 +201,8 @@ const fn whole(rate: f64) -> u64 {
 }
 
 /// With a letter for thousands, millions and so on.
-fn short(number: u64) -> String {
+#[must_use]
+pub fn short(number: u64) -> String {
     match number {
         0..10_000 => number.to_string(),
         10_000..10_000_000 => format!("{}k", number / 1000),

@@ -28,7 +28,7 @@ fn own_user() -> u32 {
 
 impl Live {
     /// Taken before the state's lock, never behind it.
-    fn detection(&self) -> MutexGuard<'_, Detection> {
+    pub(super) fn detection(&self) -> MutexGuard<'_, Detection> {
         self.detection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -47,7 +47,7 @@ impl Live {
             let state = self.state();
             detection.follow(state.generation, &state.settings, &state.plan, &state.dataplane)?
         };
-        changes.extend(detection.turn()?);
+        changes.extend(detection.turn(&mut self.history())?);
         detection.arm()?;
         for whom in detection.choose()? {
             self.ban_heavy(detection, &whom)?;

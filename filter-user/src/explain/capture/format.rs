@@ -22,6 +22,8 @@ pub(super) struct Record {
     pub(super) bytes: Vec<u8>,
     /// Its length on the wire.
     pub(super) length: u32,
+    /// The capturing host sent it, and the file says so.
+    pub(super) outgoing: bool,
 }
 
 /// Byte order, and what the head said.
@@ -107,7 +109,7 @@ fn pcap(reader: &mut impl Read, order: Order, link: u32) -> Result<Option<Record
     if captured > LARGEST {
         return Err(format!("a packet of {captured} bytes"));
     }
-    Ok(Some(Record { link, bytes: exactly(reader, captured)?, length }))
+    Ok(Some(Record { link, bytes: exactly(reader, captured)?, length, outgoing: false }))
 }
 
 /// Behind the type of a section header block.
@@ -151,7 +153,21 @@ fn enhanced(body: &[u8], order: Order, interfaces: &[(u32, u32)]) -> Result<Reco
     let (captured, length) = (order.u32(body, 12)?, order.u32(body, 16)?);
     let bytes = (captured <= LARGEST).then(|| body.get(20..20 + captured as usize)).flatten();
     let bytes = bytes.ok_or_else(|| format!("a packet of {captured} bytes in a shorter block"))?;
-    Ok(Record { link, bytes: bytes.to_vec(), length })
+    let options = body.get(20 + (captured as usize).next_multiple_of(4)..).unwrap_or_default();
+    Ok(Record { link, bytes: bytes.to_vec(), length, outgoing: is_outgoing(options, order) })
+}
+
+/// What the option `epb_flags` says, if it is there. Options that make no sense say nothing.
+fn is_outgoing(mut options: &[u8], order: Order) -> bool {
+    const FLAGS: u16 = 2;
+    const OUTBOUND: u32 = 2;
+    while let (Ok(code @ 1..), Ok(length)) = (order.u16(options, 0), order.u16(options, 2)) {
+        if code == FLAGS {
+            return order.u32(options, 4).is_ok_and(|flags| flags & 3 == OUTBOUND);
+        }
+        options = options.get(4 + usize::from(length).next_multiple_of(4)..).unwrap_or_default();
+    }
+    false
 }
 
 /// Of the first interface; its snap length says how much of it is there.
@@ -161,7 +177,7 @@ fn simple(body: &[u8], order: Order, interfaces: &[(u32, u32)]) -> Result<Record
     let captured = if snaplen == 0 { length } else { length.min(snaplen) };
     let bytes = (captured <= LARGEST).then(|| body.get(4..4 + captured as usize)).flatten();
     let bytes = bytes.ok_or_else(|| format!("a packet of {captured} bytes in a shorter block"))?;
-    Ok(Record { link, bytes: bytes.to_vec(), length })
+    Ok(Record { link, bytes: bytes.to_vec(), length, outgoing: false })
 }
 
 /// So many bytes; none if the file ends right here.
