@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::TcAttachType;
-use filter_common::reason::Reason;
+use filter_common::{abi::VERSION, reason::Reason};
 use filter_tests::{
     config::Config,
     flood::{Flood, Order, Source},
@@ -182,14 +182,46 @@ fn program(scene: &Scene) -> Result<u32> {
     id.with_context(|| shown.clone())
 }
 
+/// A version with another ABI number can make nothing of the tables: it begins with its own, and all the same nothing gets past the
+/// filter. Bans are there again, from the state folder. Also when it is killed on the way.
+#[test]
+fn another_abi_number_begins_anew() -> Result<()> {
+    let mut scene = Scene::new()?;
+    let mut steps = None;
+    for part in [None, Some(4), Some(2), Some(1)] {
+        scene.stand.floodwall.end(Signal::SIGTERM)?;
+        let before = program(&scene)?;
+        let old = rename(&scene, "v0")?;
+        // The last one is finished by nobody: it is killed where a part of its steps is left.
+        let step = steps.zip(part).map_or(u64::MAX, |(steps, part): (u64, u64)| steps - steps / (2 * part));
+        let (command, notify) = scene.stand.floodwall.start_command()?;
+        let done = Traced::spawn(command)?.run_to(step, &notify)?;
+        steps = steps.or(done);
+        let when = format!("killed at step {step} of {steps:?}");
+        scene.holds(&when)?;
+        scene.stand.floodwall.run().with_context(|| when.clone())?;
+        ensure!(program(&scene)? != before && !old.exists(), "{when}: the old version is gone");
+        // Counters are new ones, too.
+        scene.answered = 0;
+        scene.is_whole(&when)?;
+    }
+    let sent = scene.flood.stop()?.frames;
+    eprintln!("{steps:?} steps; {sent} packets, none past the filter");
+    Ok(())
+}
+
+/// Makes the pinned tables those of another version; returns where they are.
+fn rename(scene: &Scene, abi: &str) -> Result<PathBuf> {
+    let layouts = layouts(&scene.stand.floodwall.pins())?;
+    ensure!(layouts.len() == 1, "{layouts:?}");
+    let other = layouts[0].with_file_name(format!("{abi}-00000000"));
+    fs::rename(&layouts[0], &other)?;
+    Ok(other)
+}
+
 /// Starts a daemon that has to upgrade, and kills it at that step; the number of steps if it was ready before.
 fn upgrade(scene: &mut Scene, step: u64) -> Result<Option<u64>> {
-    let floodwall = &mut scene.stand.floodwall;
-    let layouts = layouts(&floodwall.pins())?;
-    ensure!(layouts.len() == 1, "{layouts:?}");
-    let name = layouts[0].file_name().context("name")?.to_string_lossy().into_owned();
-    let number = name.split('-').next().context("ABI number")?;
-    fs::rename(&layouts[0], layouts[0].with_file_name(format!("{number}-00000000")))?;
-    let (command, notify) = floodwall.start_command()?;
+    rename(scene, &format!("v{VERSION}"))?;
+    let (command, notify) = scene.stand.floodwall.start_command()?;
     Traced::spawn(command)?.run_to(step, &notify)
 }

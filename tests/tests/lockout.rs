@@ -221,6 +221,38 @@ fn what_is_confirmed_stays() -> Result<()> {
     scene.lives()
 }
 
+/// One verb instead of an editor: the file has the new mode if anything came of it, and otherwise is as it was.
+#[test]
+fn a_mode_is_set_in_the_file() -> Result<()> {
+    let scene = Scene::new(&Config { mode: "observe", ..Config::default() })?;
+    let floodwall = &scene.stand.floodwall;
+    let before = floodwall.written()?;
+    let said = scene.expect(0, "apply --mode enforce --dry-run")?;
+    ensure!(said.contains("would be revision 2") && floodwall.written()? == before, "{said}");
+    scene.expect(0, "apply --mode enforce --confirm 5s")?;
+    let enforced = String::from_utf8(before.clone())?.replace("\"observe\"", "\"enforce\"").into_bytes();
+    ensure!(floodwall.written()? == enforced, "one word has changed");
+    scene.taken_back()?;
+    // The file is passed over now; the verb applies it all the same.
+    scene.expect(0, "apply --mode enforce --confirm 1m")?;
+    scene.expect(0, "confirm")?;
+    let standing = scene.standing()?;
+    ensure!(standing["differs_from_file"] == false && standing["confirmed"] == standing["revision"], "{standing}");
+    // Refused: the file is as it was.
+    let nobody = Config { mode: "observe", ..nothing() };
+    scene.stand.floodwall.configure(&nobody)?;
+    let before = floodwall.written()?;
+    scene.refused("apply --mode enforce", &["your SSH connection"])?;
+    ensure!(floodwall.written()? == before, "as it was");
+    // And where the last one is taken back while one waits for it.
+    scene.stand.floodwall.configure(&Config { mode: "observe", ..Config::default() })?;
+    scene.expect(0, "apply")?;
+    let before = floodwall.written()?;
+    scene.expect(7, "apply --mode enforce --confirm 5s --wait")?;
+    ensure!(floodwall.written()? == before, "as it was");
+    scene.lives()
+}
+
 /// Killed while it waits: the next daemon goes on waiting, or takes it back if it comes too late.
 #[test]
 fn a_killed_daemon_takes_it_back() -> Result<()> {

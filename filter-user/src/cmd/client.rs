@@ -11,8 +11,8 @@ use tokio::net::UnixStream;
 
 use super::failure::{Failure, Kind};
 
-/// Loading programs for many interfaces takes a while.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Loading programs for many interfaces, with large lists, takes a while.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// A revision has as much text as its files.
 const LARGEST_ANSWER: usize = 64 << 20;
 

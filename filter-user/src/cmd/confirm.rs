@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use hyper::Method;
 
-use super::{client, output::Output};
+use super::{DryRunArg, client, output::Output};
 use crate::daemon::commit::Standing;
 
 const EXAMPLES: &str = "\
@@ -18,14 +18,13 @@ Code 7: too late, it was taken back; 1: nothing waits.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Only tell what waits
-    #[arg(short = 'n', long)]
-    dry_run: bool,
+    #[command(flatten)]
+    dry: DryRunArg,
 }
 
 /// Keeps what waits.
 pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
-    if args.dry_run {
+    if args.dry.dry_run {
         let now: Standing = client::call(socket, Method::GET, "/v1/commit")?;
         out.print(&now, |now| match now.confirm_seconds {
             Some(seconds) => format!("revision {} waits for another {seconds} s", now.revision),

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use hyper::Method;
 
-use super::{apply, client, output::Output, ssh};
+use super::{DryRunArg, apply, client, output::Output, ssh};
 use crate::daemon::commit::{Applied, Rollback};
 
 const EXAMPLES: &str = "\
@@ -22,9 +22,8 @@ pub struct Args {
     /// The revision whose content comes into force again [default: the one before]
     #[arg(value_name = "REV")]
     revision: Option<u64>,
-    /// Check everything, change nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
+    #[command(flatten)]
+    dry: DryRunArg,
     /// Although it would cut somebody off
     #[arg(long)]
     force: bool,
@@ -37,7 +36,7 @@ pub struct Args {
 pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     let request = Rollback {
         revision: args.revision,
-        dry_run: args.dry_run,
+        dry_run: args.dry.dry_run,
         force: args.force,
         comment: args.comment.clone(),
         ssh: ssh::connection(),

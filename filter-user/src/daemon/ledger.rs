@@ -1,6 +1,6 @@
 //! Which configuration is in force, which were, and which waits to be confirmed.
 //!
-//! In memory, and in `daemon.state` as far as that can be written: `revision-N` never change, `commit` is replaced as a
+//! In memory, and in `daemon.state` as far as that can be written: `revision-N` never change, `commit` and its copy are replaced as a
 //! whole. A revision that was passed over for an older one is known by its sum, so that a file that holds it still is not
 //! loaded again by a restart.
 
@@ -31,6 +31,8 @@ const KEPT_BYTES: usize = 16 << 20;
 /// Largest state file: a revision with several full files, each byte escaped.
 const LARGEST: u64 = 64 << 20;
 const COMMIT: &str = "commit";
+/// The same once more: damage to one file must not let something stay that nobody has confirmed.
+const COPY: &str = "commit-copy";
 
 /// What waits for `floodwall confirm`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -102,7 +104,10 @@ impl Ledger {
 
     fn read(&mut self) -> Result<()> {
         let Some(folder) = &mut self.folder else { return Ok(()) };
-        self.commit = folder.read(COMMIT, LARGEST)?.unwrap_or_default();
+        self.commit = match folder.read(COMMIT, LARGEST)? {
+            Some(commit) => commit,
+            None => folder.read(COPY, LARGEST)?.unwrap_or_default(),
+        };
         for name in folder.names()? {
             let Some(number) = record::number(&name) else { continue };
             if let Some(revision) = folder.read::<Revision>(&name, LARGEST)?.filter(|r| r.number == number) {
@@ -256,7 +261,8 @@ impl Ledger {
                 folder.write(&revision.name(), revision)?;
             }
         }
-        folder.write(COMMIT, &self.commit)
+        folder.write(COMMIT, &self.commit)?;
+        folder.write(COPY, &self.commit)
     }
 
     /// Removes the oldest revisions that nothing refers to.

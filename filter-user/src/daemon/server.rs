@@ -35,6 +35,9 @@ const CONNECTIONS: usize = 32;
 /// Time for a request's head, and for all of an exchange.
 const HEAD: Duration = Duration::from_secs(2);
 const EXCHANGE: Duration = Duration::from_secs(10);
+/// Time for an exchange on the control socket: an apply with large lists on a busy host is no slow client. Requests have to be
+/// there sooner (`api`).
+const WORK: Duration = Duration::from_mins(2);
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 << 10;
 
@@ -59,7 +62,7 @@ pub async fn serve_unix(listener: UnixListener, router: Router, access: Access, 
         let accepted = accepted.and_then(|(stream, _)| Ok((access.peer(&stream)?, stream)));
         match accepted {
             Ok((peer, stream)) => {
-                converse(stream, router.clone().layer(Extension(peer)), places.take(peer.uid));
+                converse(stream, router.clone().layer(Extension(peer)), WORK, places.take(peer.uid));
             }
             Err(error) => cool_down(&error).await,
         }
@@ -71,7 +74,9 @@ pub async fn serve_tcp(listener: TcpListener, router: Router, stop: Cancellation
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     while let Some(accepted) = until(&stop, listener.accept()).await {
         match accepted {
-            Ok((stream, _)) => converse(stream, router.clone(), places.clone().try_acquire_owned().ok()),
+            Ok((stream, _)) => {
+                converse(stream, router.clone(), EXCHANGE, places.clone().try_acquire_owned().ok());
+            }
             Err(error) => cool_down(&error).await,
         }
     }
@@ -92,7 +97,7 @@ async fn cool_down(error: &std::io::Error) {
 }
 
 /// Answers one connection in the background; drops it when there is no place for it.
-fn converse<S, P>(stream: S, router: Router, place: Option<P>)
+fn converse<S, P>(stream: S, router: Router, time: Duration, place: Option<P>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     P: Send + 'static,
@@ -105,7 +110,7 @@ where
         let mut server = http1::Builder::new();
         server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES).keep_alive(false);
         let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-        match timeout(EXCHANGE, connection).await {
+        match timeout(time, connection).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!("connection: {error}"),
             Err(_) => debug!("connection: too slow"),

@@ -1,6 +1,6 @@
 //! What a daemon starts with.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use tracing::{error, warn};
 
@@ -9,7 +9,7 @@ use super::{
     record::{How, sum, texts},
 };
 use crate::{
-    config::{self, Loaded, schema::STATE},
+    config::{self, Loaded, Source, schema::STATE},
     daemon::deadline::Moment,
 };
 
@@ -22,16 +22,29 @@ pub enum Begin {
     Revision(u64),
 }
 
-/// What to start with though the file is not valid: an apply waits, and has to be taken back in time. `None` if nothing waits
-/// in the usual state folder; another one is named in the file.
+/// What to start with though the file is not valid: an apply waits, and has to be taken back in time. `None` if nothing waits.
 #[must_use]
 pub fn while_one_waits(error: &config::Error) -> Option<Loaded> {
-    let ledger = Ledger::open(Path::new(STATE));
+    let ledger = Ledger::open(&state_folder(error));
     ledger.commit().pending.as_ref()?;
     let confirmed = ledger.get(ledger.commit().confirmed?)?;
     let loaded = super::loaded(&confirmed.sources).ok()?;
     eprintln!("{error}\nstarting with revision {} all the same: one waits to be confirmed", confirmed.number);
     Some(loaded)
+}
+
+/// The folder that a file names which is not valid, as far as it can be made out; else the usual one.
+fn state_folder(error: &config::Error) -> PathBuf {
+    let sources = match error {
+        config::Error::Invalid(report) => &report.sources[..],
+        config::Error::Unreadable { .. } => &[],
+    };
+    let named = |source: &Source| {
+        let table: toml::Table = source.text.parse().ok()?;
+        Some(PathBuf::from(table.get("daemon")?.get("state")?.as_str()?))
+    };
+    let named = sources.iter().find_map(named).filter(|path| path.is_absolute());
+    named.unwrap_or_else(|| PathBuf::from(STATE))
 }
 
 impl Ledger {
@@ -112,5 +125,24 @@ impl Ledger {
             commit.reverted = None;
             commit.passed_over = differs.then(|| file.to_owned());
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_state_folder_of_an_invalid_file_is_made_out() {
+        let folder = |text: &str| {
+            let source = Source { path: "f.toml".to_owned(), text: text.to_owned() };
+            state_folder(&config::parse(source).unwrap_err())
+        };
+        let wrong = "schema = 1\nno_such = 1\n";
+        assert_eq!(folder(&format!("{wrong}[daemon]\nstate = \"/srv/state\"")), Path::new("/srv/state"));
+        assert_eq!(folder(&format!("{wrong}[daemon]\nstate = 1")), Path::new(STATE));
+        assert_eq!(folder("[daemon]\nstate = "), Path::new(STATE));
     }
 }

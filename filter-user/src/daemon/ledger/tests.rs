@@ -141,6 +141,20 @@ fn without_its_folder_it_works_in_memory_and_says_so() {
 }
 
 #[test]
+fn what_waits_waits_though_a_file_is_damaged() {
+    for name in ["commit", "commit-copy"] {
+        let (folder, mut ledger) = started();
+        pending(&mut ledger, &at("a", 100));
+        let before = ledger.commit().clone();
+        drop(ledger);
+        std::fs::write(folder.path().join("state").join(name), "garbage").unwrap();
+        let ledger = again(&folder);
+        assert_eq!(ledger.commit(), &before, "{name}");
+        assert!(before.pending.is_some());
+    }
+}
+
+#[test]
 fn lost_files_lose_no_more_than_themselves() {
     let (folder, mut ledger) = started();
     pending(&mut ledger, &at("a", 100));
@@ -151,7 +165,9 @@ fn lost_files_lose_no_more_than_themselves() {
     assert_eq!((ledger.quarantined(), ledger.commit().pending.clone()), (1, None));
     assert_eq!(ledger.begin(config(5), false, &at("a", 120)).1, Begin::File);
     drop(ledger);
-    std::fs::write(path("commit"), "garbage").unwrap();
+    for name in ["commit", "commit-copy"] {
+        std::fs::write(path(name), "garbage").unwrap();
+    }
     let mut ledger = again(&folder);
     assert_eq!(ledger.draft(How::Apply, None, "", texts(&config(9))), 2, "numbers go on after what is left");
 }
