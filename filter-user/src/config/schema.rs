@@ -888,9 +888,24 @@ section! {
 section! {
     /// `[metrics]`
     Metrics {
-        /// Where `/metrics` and `/healthz` are served. There is no authentication: keep it on loopback or
-        /// behind a proxy.
+        /// Where `/metrics`, `/healthz` (the daemon is alive) and `/readyz` (everything is filtered that should be; else 503 and why) are
+        /// served. Beyond loopback give it `tls_cert`, `tls_key` and `users_file`.
         listen: Spanned<Option<SocketAddr>> = listen().or("127.0.0.1:9980");
+        /// Certificate chain in PEM: they are served over TLS (1.2 or 1.3) only. Read again when it is renewed.
+        tls_cert: Option<Spanned<PathBuf>> = path().optional("none");
+        /// Its private key in PEM.
+        tls_key: Option<Spanned<PathBuf>> = path().optional("none");
+        /// Who may look: names and bcrypt hashes as `htpasswd -B` writes them, a line each; costs of 4 to 14. Read again when it changes.
+        /// `/healthz` needs no password.
+        users_file: Option<Spanned<PathBuf>> = path().optional("everybody");
+    }
+}
+
+impl Metrics {
+    /// Where others can reach them.
+    #[must_use]
+    pub fn open_at(&self) -> Option<SocketAddr> {
+        self.listen.as_ref().filter(|address| !address.ip().is_loopback())
     }
 }
 

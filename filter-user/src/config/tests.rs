@@ -156,6 +156,8 @@ fn refused_with_a_hint() {
         ("[limits]\nrecent = 0x10000", "expected a decimal integer", "power of two"),
         ("[limits]\nrecent = -1", "out of bounds", "accepted: "),
         ("[metrics]\nlisten = \"localhost:1\"", "no address with a port", "127.0.0.1:9980"),
+        ("[metrics]\ntls_cert = \"/c\"", "a certificate without its key", "metrics.tls_key"),
+        ("[metrics]\ntls_key = \"/k\"", "a key without its certificate", "metrics.tls_cert"),
         ("[metrics\n", "", ""),
         (
             "[[service]]\nname = \"a\"\nports = [\"tcp/1\"]\n[[service]]\nname = \"b\"\ndst = \"9.9.9.0/24\"\nports = [\"tcp/1\"]",

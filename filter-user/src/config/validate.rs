@@ -243,10 +243,24 @@ fn detector(settings: &Settings, problems: &mut Problems) {
 }
 
 fn metrics(metrics: &Metrics, problems: &mut Problems) {
-    let open = metrics.listen.as_ref().filter(|address| !address.ip().is_loopback());
-    if let Some(address) = open {
-        let warning =
-            Diagnostic::warning(metrics.listen.span(), format!("metrics are open to others at {address}"));
-        problems.push(warning.hint("listen on 127.0.0.1 behind an authenticating proxy"));
+    match (&metrics.tls_cert, &metrics.tls_key) {
+        (Some(lone), None) => {
+            let error = Diagnostic::error(lone.span(), "a certificate without its key");
+            problems.push(error.hint("name the private key in metrics.tls_key"));
+        }
+        (None, Some(lone)) => {
+            let error = Diagnostic::error(lone.span(), "a key without its certificate");
+            problems.push(error.hint("name the certificate chain in metrics.tls_cert"));
+        }
+        _ => {}
+    }
+    let Some(address) = metrics.open_at() else { return };
+    let span = metrics.listen.span();
+    if metrics.users_file.is_none() {
+        let warning = Diagnostic::warning(span, format!("metrics are open to others at {address}"));
+        problems.push(warning.hint("set metrics.users_file and metrics.tls_cert, or listen on 127.0.0.1"));
+    } else if metrics.tls_cert.is_none() {
+        let warning = Diagnostic::warning(span, format!("passwords for {address} are sent in clear"));
+        problems.push(warning.hint("set metrics.tls_cert and metrics.tls_key"));
     }
 }

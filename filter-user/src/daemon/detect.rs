@@ -279,6 +279,11 @@ impl Detection {
         (0..=self.names.len()).map(|number| self.detector.found(number)).collect()
     }
 
+    /// SYNs that came, by service number; estimated.
+    pub(super) fn syns(&self) -> &[f64] {
+        self.detector.syns()
+    }
+
     pub(super) fn lines(&self, now: u64, time: SystemTime) -> Vec<Line> {
         self.detector.attacks().map(|a| Line::new(a, self.service(a.service), now, time)).collect()
     }

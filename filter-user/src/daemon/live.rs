@@ -177,11 +177,12 @@ impl Live {
     /// For a scrape.
     #[must_use]
     pub fn sample(&self) -> Option<(Sample, Facts)> {
-        let attacks = self.found();
+        let (attacks, syns) = self.found();
         let state = self.state();
         match Sample::read(&state.dataplane) {
             Ok(sample) => {
-                let facts = Facts { commit: state.standing(), attacks, ..state.facts.clone() };
+                let absent = state.plan.absent.clone();
+                let facts = Facts { commit: state.standing(), attacks, syns, absent, ..state.facts.clone() };
                 drop(state);
                 Some((sample, Facts { feeds: self.feeds(None), ..facts }))
             }
@@ -190,6 +191,12 @@ impl Live {
                 None
             }
         }
+    }
+
+    /// Why not everything is filtered that should be; nothing if it is.
+    #[must_use]
+    pub fn unready(&self) -> Vec<String> {
+        self.state().unready()
     }
 
     /// For the control socket.

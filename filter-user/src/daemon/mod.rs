@@ -4,7 +4,8 @@
 //! - [`live`]: what runs now: the configuration, the data path, the keys; reload and refresh.
 //! - [`links`]: word of changes on the host.
 //! - [`secrets`]: the cookie keys.
-//! - [`api`], [`peer`] and [`server`]: the control socket, who may ask it for what, and `/metrics`.
+//! - [`api`], [`peer`] and [`server`]: the control socket, and who may ask it for what.
+//! - [`scrape`]: `/metrics` and whether it is healthy, over TCP.
 //! - [`config`]: the configuration, and what another one would change, on request.
 //! - [`allow`]: who is let through for a while, on request.
 //! - [`bans`]: bans on request, and what is never banned.
@@ -36,6 +37,7 @@ pub mod lock;
 pub mod log;
 pub mod peer;
 pub mod probes;
+pub mod scrape;
 pub mod secrets;
 pub mod server;
 pub mod signals;
@@ -43,15 +45,13 @@ pub mod systemd;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
-use tokio::{
-    net::TcpListener,
-    time::{MissedTickBehavior, interval, sleep},
-};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::{deadline::Moment, ledger::Ledger, live::Live, lock::Lock, peer::Access, signals::Hangups};
+use self::{
+    deadline::Moment, ledger::Ledger, live::Live, lock::Lock, peer::Access, scrape::Scrape, signals::Hangups,
+};
 use crate::{
     cmd::failure::{Failure, Kind},
     config::Loaded,
@@ -102,7 +102,7 @@ pub async fn run(
     let access = Access::new(&loaded.settings.daemon)?;
     lock::share(&folder, access.socket_group())?;
     let control = server::bind_unix(&socket, access.socket_group())?;
-    let scrape = bind_metrics(&loaded).await?;
+    let scrape = Scrape::bind(&loaded.settings.metrics).await?;
     let live = Arc::new(Live::start(path, loaded, ledger, begin, replace)?);
 
     let children = stop.child_token();
@@ -121,23 +121,12 @@ pub async fn run(
     Ok(())
 }
 
-async fn bind_metrics(loaded: &Loaded) -> anyhow::Result<Option<TcpListener>> {
-    let Some(address) = loaded.settings.metrics.listen.as_ref() else { return Ok(None) };
-    let listener = TcpListener::bind(address).await;
-    let context =
-        || format!("cannot serve metrics on {address}; change metrics.listen, or set it to \"off\"");
-    Ok(Some(listener.with_context(context)?))
-}
-
-fn serve_metrics(
-    live: &Arc<Live>,
-    scrape: Option<TcpListener>,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    if let Some(listener) = scrape {
-        let source = live.clone();
+fn serve_metrics(live: &Arc<Live>, scrape: Option<Scrape>, stop: &CancellationToken) -> anyhow::Result<()> {
+    if let Some(scrape) = scrape {
+        let (source, ready) = (live.clone(), live.clone());
         let registry = metrics::registry(move || source.sample())?;
-        tokio::spawn(server::serve_tcp(listener, server::metrics_router(registry), stop.clone()));
+        let router = scrape::router(registry, move || ready.unready());
+        tokio::spawn(scrape.serve(router, stop.clone()));
     }
     Ok(())
 }

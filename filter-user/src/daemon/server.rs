@@ -1,5 +1,5 @@
-//! HTTP for two audiences: the control socket and Prometheus. One request a connection, small and quick, so
-//! that no client can hold the daemon up.
+//! HTTP on the control socket, and what other listeners share with it. One request a connection, small and quick, so that no
+//! client can hold the daemon up.
 
 use std::{
     fs,
@@ -10,31 +10,25 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum::{Extension, Router, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use nix::unistd::{Gid, chown};
-use prometheus::Registry;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
-    sync::Semaphore,
+    net::UnixListener,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::peer::{Access, Places};
-use crate::observe::metrics;
 
-/// Connections at a time to the metrics.
-const CONNECTIONS: usize = 32;
-/// Time for a request's head, and for all of an exchange.
+/// Time for a request's head.
 const HEAD: Duration = Duration::from_secs(2);
-const EXCHANGE: Duration = Duration::from_secs(10);
 /// Time for an exchange on the control socket: an apply with large lists on a busy host is no slow client. Requests have to be
 /// there sooner (`api`).
 const WORK: Duration = Duration::from_mins(2);
@@ -69,20 +63,7 @@ pub async fn serve_unix(listener: UnixListener, router: Router, access: Access, 
     }
 }
 
-/// Serves `router` on TCP.
-pub async fn serve_tcp(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Some(accepted) = until(&stop, listener.accept()).await {
-        match accepted {
-            Ok((stream, _)) => {
-                converse(stream, router.clone(), EXCHANGE, places.clone().try_acquire_owned().ok());
-            }
-            Err(error) => cool_down(&error).await,
-        }
-    }
-}
-
-async fn until<T>(stop: &CancellationToken, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn until<T>(stop: &CancellationToken, future: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         () = stop.cancelled() => None,
@@ -91,13 +72,13 @@ async fn until<T>(stop: &CancellationToken, future: impl Future<Output = T>) -> 
 }
 
 /// Out of file descriptors, as a rule: trying again at once would only heat the CPU.
-async fn cool_down(error: &std::io::Error) {
+pub(super) async fn cool_down(error: &std::io::Error) {
     warn!("accept: {error}");
     sleep(Duration::from_millis(100)).await;
 }
 
 /// Answers one connection in the background; drops it when there is no place for it.
-fn converse<S, P>(stream: S, router: Router, time: Duration, place: Option<P>)
+pub(super) fn converse<S, P>(stream: S, router: Router, time: Duration, place: Option<P>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     P: Send + 'static,
@@ -117,53 +98,4 @@ where
         }
         drop(place);
     });
-}
-
-/// `/metrics` and `/healthz`.
-pub fn metrics_router(registry: Registry) -> Router {
-    let scrape = move || {
-        let registry = registry.clone();
-        async move {
-            match metrics::render(&registry) {
-                Ok(text) => ([("content-type", prometheus::TEXT_FORMAT)], text).into_response(),
-                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-            }
-        }
-    };
-    Router::new().route("/metrics", get(scrape)).route("/healthz", get(|| async { "ok\n" }))
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    use super::*;
-
-    async fn ask(address: std::net::SocketAddr, request: &[u8]) -> String {
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(request).await.unwrap();
-        let mut answer = Vec::new();
-        // A reset after an oversized request is an answer, too.
-        let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    #[tokio::test]
-    async fn metrics_are_served_and_nothing_else() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let registry = metrics::registry(|| None).unwrap();
-        let server = tokio::spawn(serve_tcp(listener, metrics_router(registry), stop.clone()));
-        let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes();
-        let scrape = ask(address, &get("/metrics")).await;
-        assert!(scrape.starts_with("HTTP/1.1 200"), "{scrape}");
-        assert!(scrape.contains("text/plain; version=0.0.4") && scrape.contains("process_open_fds"));
-        assert!(ask(address, &get("/healthz")).await.ends_with("ok\n"));
-        assert!(ask(address, &get("/v1/status")).await.starts_with("HTTP/1.1 404"));
-        let large = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(HEAD_BYTES));
-        assert!(!ask(address, large.as_bytes()).await.starts_with("HTTP/1.1 200"));
-        stop.cancel();
-        server.await.unwrap();
-    }
 }

@@ -126,6 +126,8 @@ const SURE: f64 = 2.5;
 pub struct Loads {
     turns: VecDeque<Turn>,
     last: Option<u64>,
+    /// SYNs so far, by service number.
+    syns: Vec<f64>,
 }
 
 impl std::fmt::Debug for Loads {
@@ -142,11 +144,22 @@ impl Loads {
             return None;
         }
         let turn = Turn { began, ended: tick.now, cells: cells(tick), completed: tick.completed };
+        self.syns.resize(MAX_SERVICES, 0.0);
+        for (service, sum) in self.syns.iter_mut().enumerate() {
+            let Cell { honest, stray, open } = turn.cells[cell(service, Vector::Syn)];
+            *sum += honest.packets + stray.packets + open.packets;
+        }
         self.turns.push_back(turn);
         if self.turns.len() > TURNS {
             self.turns.pop_front();
         }
         Some(self.loads(services))
+    }
+
+    /// SYNs that came since the beginning, by service number; estimated.
+    #[must_use]
+    pub fn syns(&self) -> &[f64] {
+        &self.syns
     }
 
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a second, handshakes of one")]

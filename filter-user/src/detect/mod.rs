@@ -279,6 +279,12 @@ impl Detector {
         found
     }
 
+    /// SYNs that came since the beginning, by service number; estimated.
+    #[must_use]
+    pub fn syns(&self) -> &[f64] {
+        self.loads.syns()
+    }
+
     /// What is usual for a vector of a service, packets per second.
     #[must_use]
     pub fn usual(&self, service: usize, vector: Vector) -> f64 {

@@ -2,12 +2,16 @@
 //!
 //! No address ever becomes a label: a flood would make as many series as it has sources.
 
+mod label;
 mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, collections::HashMap, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, SystemTime},
+};
 
 use filter_common::{
     abi::{Counter, Plane},
@@ -22,12 +26,13 @@ use prometheus::{
 };
 
 pub use self::{
+    label::{Label, Values},
     rules::{RuleFacts, RuleLine, lines as rule_lines},
-    table::{Kind, METRICS, Metric},
+    table::{Kind, METRICS, Metric, Unit},
 };
 use super::{
     Sample,
-    sample::{Interface, Keys},
+    sample::{Interface, Keys, Runs},
 };
 use crate::{
     config::Mode,
@@ -60,6 +65,10 @@ pub struct Facts {
     pub reload_success: SystemTime,
     /// Which configuration is in force.
     pub commit: Standing,
+    /// Interfaces of the configuration that are not there.
+    pub absent: Vec<String>,
+    /// SYNs received, by service number, estimated.
+    pub syns: Vec<f64>,
     /// By service number: how often each vector of attacks was found, and whether it goes on.
     pub attacks: Vec<[(u64, bool); VECTORS]>,
 }
@@ -101,14 +110,13 @@ impl<F: Fn() -> Option<(Sample, Facts)> + Send + Sync> Collector for Exporter<F>
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let families = (self.source)().map(|(sample, facts)| families(&sample, &facts));
-        families.unwrap_or_default()
+        (self.source)().map_or_else(unreadable, |(sample, facts)| families(&sample, &facts))
     }
 }
 
 fn descriptions() -> prometheus::Result<Vec<Desc>> {
     let describe = |metric: &Metric| {
-        let labels = metric.labels.iter().map(|label| (*label).to_owned()).collect();
+        let labels = metric.labels.iter().map(|label| label.name.to_owned()).collect();
         Desc::new(metric.name.to_owned(), metric.help.to_owned(), labels, HashMap::new())
     };
     METRICS.iter().map(describe).collect()
@@ -117,7 +125,7 @@ fn descriptions() -> prometheus::Result<Vec<Desc>> {
 /// All families of one scrape, in the order of [`METRICS`].
 #[must_use]
 pub fn families(sample: &Sample, facts: &Facts) -> Vec<MetricFamily> {
-    let mut values = Values::default();
+    let mut values = Collected::default();
     packets(sample, &mut values);
     cookies(sample, facts, &mut values);
     armed(sample, facts, &mut values);
@@ -126,10 +134,26 @@ pub fn families(sample: &Sample, facts: &Facts) -> Vec<MetricFamily> {
     feeds(facts, &mut values);
     rules::collect(sample, facts, &mut values);
     rest(sample, facts, &mut values);
-    METRICS.iter().flat_map(|metric| values.family(metric)).collect()
+    values.families()
 }
 
-fn packets(sample: &Sample, values: &mut Values) {
+/// What there is when the tables could not be read.
+fn unreadable() -> Vec<MetricFamily> {
+    let mut values = Collected::default();
+    about_this_scrape(None, &mut values);
+    values.families()
+}
+
+/// `took`: how long the tables were read, if they could be.
+fn about_this_scrape(took: Option<Duration>, values: &mut Collected) {
+    values.set(&table::MAPS_READABLE, &[], flag(took.is_some()));
+    if let Some(took) = took {
+        values.set(&table::SCRAPE_DURATION, &[], took.as_secs_f64());
+    }
+    values.set(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+}
+
+fn packets(sample: &Sample, values: &mut Collected) {
     for interface in &sample.interfaces {
         let received = Reason::ALL.iter().filter(|reason| !reason.is_of_egress());
         for (plane, reason) in planes(received, &[Plane::Enforced, Plane::Observed]) {
@@ -159,7 +183,7 @@ fn labelled(interface: &Interface, plane: Plane, reason: Reason) -> ([&str; 3], 
     (labels, interface.counters[plane as usize][reason as usize])
 }
 
-fn cookies(sample: &Sample, facts: &Facts, values: &mut Values) {
+fn cookies(sample: &Sample, facts: &Facts, values: &mut Collected) {
     let done = |reason| sample.total(Plane::Enforced, reason).packets;
     values.add(&table::COOKIE_SENT, &[], done(Reason::CookieSent));
     values.add(&table::CHALLENGE_SENT, &[], done(Reason::ChallengeSent));
@@ -169,25 +193,11 @@ fn cookies(sample: &Sample, facts: &Facts, values: &mut Values) {
     for (result, count) in &sample.hand_overs {
         values.add(&table::COOKIE_HANDOVER, &[result], *count);
     }
-    for (limiter, reason) in [
-        ("service_syn", Reason::SynLimit),
-        ("unproven", Reason::UnprovenRate),
-        ("udp_closed_port", Reason::UdpClosedPort),
-        ("source_bytes", Reason::SourceByteRate),
-        ("prefix", Reason::PrefixRate),
-        ("service", Reason::ServiceRate),
-        ("service_bytes", Reason::ServiceByteRate),
-        ("flows", Reason::FlowRate),
-        ("host", Reason::HostRate),
-        ("source", Reason::SourceRate),
-        ("source_syn", Reason::SourceSynRate),
-        ("reply_prefix", Reason::ReplyPrefixRate),
-        ("reply_total", Reason::ReplyTotalRate),
-    ] {
+    for (limiter, reason) in label::LIMITS {
         values.add(&table::RATELIMIT_DROPPED, &[limiter], done(reason));
     }
     let Keys { epoch, armed, age, expires_in } = sample.keys;
-    values.set(&table::COOKIE_ARMED, &[], f64::from(u8::from(armed && facts.cookies)));
+    values.set(&table::COOKIE_ARMED, &[], flag(armed && facts.cookies));
     values.set(&table::COOKIE_EPOCH, &[], float(epoch));
     values.set(&table::COOKIE_KEY_AGE, &[], age.as_secs_f64());
     values.set(&table::COOKIE_KEY_EXPIRES, &[], expires_in.as_secs_f64());
@@ -195,28 +205,30 @@ fn cookies(sample: &Sample, facts: &Facts, values: &mut Values) {
 }
 
 /// By service; `*` is the rest of the host.
-fn armed(sample: &Sample, facts: &Facts, values: &mut Values) {
+fn armed(sample: &Sample, facts: &Facts, values: &mut Collected) {
     let names = std::iter::once("*").chain(facts.services.iter().map(String::as_str));
     for (number, service) in names.enumerate() {
         let armed = sample.armed.get(number).copied().unwrap_or_default();
+        let syns = facts.syns.get(number).copied().unwrap_or_default();
+        values.add_float(&table::SYN_RECEIVED, &[service], syns.round());
         for (switched, on, count) in [
             (armed.syn, &table::SYN_ARMED, &table::SYN_ARMINGS),
             (armed.stray, &table::STRAY_ARMED, &table::STRAY_ARMINGS),
         ] {
-            values.set(on, &[service], f64::from(u8::from(switched.on)));
+            values.set(on, &[service], flag(switched.on));
             values.add(count, &[service], switched.count);
         }
     }
 }
 
 /// By service and vector; `*` is the rest of the host.
-fn attacks(sample: &Sample, facts: &Facts, values: &mut Values) {
+fn attacks(sample: &Sample, facts: &Facts, values: &mut Collected) {
     let names = std::iter::once("*").chain(facts.services.iter().map(String::as_str));
     for (number, service) in names.enumerate() {
         let found = facts.attacks.get(number).copied().unwrap_or_default();
         for (vector, (count, goes_on)) in Vector::ALL.iter().zip(found) {
             let labels = [vector.label(), service];
-            values.set(&table::ATTACK_ACTIVE, &labels, f64::from(u8::from(goes_on)));
+            values.set(&table::ATTACK_ACTIVE, &labels, flag(goes_on));
             values.add(&table::ATTACKS, &labels, count);
         }
     }
@@ -225,7 +237,7 @@ fn attacks(sample: &Sample, facts: &Facts, values: &mut Values) {
     values.add(&table::EVENTS_LOST, &["budget"], sample.events.over);
 }
 
-fn lists(sample: &Sample, facts: &Facts, values: &mut Values) {
+fn lists(sample: &Sample, facts: &Facts, values: &mut Collected) {
     for (list, prefixes) in ["allow", "block"].into_iter().zip(facts.lists) {
         values.set(&table::LIST_PREFIXES, &[list, "ipv4"], float(prefixes.v4));
         values.set(&table::LIST_PREFIXES, &[list, "ipv6"], float(prefixes.v6));
@@ -238,14 +250,13 @@ fn lists(sample: &Sample, facts: &Facts, values: &mut Values) {
     values.add(&table::BANS_REFUSED, &[], sample.bans.refused);
 }
 
-fn feeds(facts: &Facts, values: &mut Values) {
-    let yes = |is: bool| f64::from(u8::from(is));
+fn feeds(facts: &Facts, values: &mut Collected) {
     for feed in &facts.feeds {
         let name = feed.name.as_str();
-        for (family, count) in ["ipv4", "ipv6"].into_iter().zip(feed.ranges) {
+        for (family, count) in label::FAMILIES.into_iter().zip(feed.ranges) {
             values.set(&table::FEED_RANGES, &[name, family], float(count));
         }
-        for (family, count) in ["ipv4", "ipv6"].into_iter().zip(feed.counts.taken) {
+        for (family, count) in label::FAMILIES.into_iter().zip(feed.counts.taken) {
             values.set(&table::FEED_ENTRIES, &[name, family], float(count));
         }
         let Counts { wide, bad, other, .. } = feed.counts;
@@ -256,45 +267,67 @@ fn feeds(facts: &Facts, values: &mut Values) {
             values.add(&table::FEED_LOOKS, &[name, result], count);
         }
         values.set(&table::FEED_SUCCESS_TIME, &[name], float(feed.checked.unwrap_or(0)));
-        values.set(&table::FEED_IN_FORCE, &[name], yes(feed.in_force));
-        values.set(&table::FEED_FAILING, &[name], yes(feed.error.is_some()));
-        values.set(&table::FEED_STALE, &[name], yes(feed.state == "stale"));
+        values.set(&table::FEED_IN_FORCE, &[name], flag(feed.in_force));
+        values.set(&table::FEED_FAILING, &[name], flag(feed.error.is_some()));
+        values.set(&table::FEED_STALE, &[name], flag(feed.state == "stale"));
     }
 }
 
-fn rest(sample: &Sample, facts: &Facts, values: &mut Values) {
+fn rest(sample: &Sample, facts: &Facts, values: &mut Collected) {
     for table in &sample.tables {
         values.set(&table::MAP_ENTRIES, &[&table.name], float(table.entries));
         values.set(&table::MAP_MAX_ENTRIES, &[&table.name], float(table.max));
     }
     for mode in [Mode::Observe, Mode::Enforce] {
-        values.set(&table::MODE, &[mode.label()], f64::from(u8::from(mode == facts.mode)));
+        values.set(&table::MODE, &[mode.label()], flag(mode == facts.mode));
     }
     for interface in &sample.interfaces {
-        for mode in ["native", "generic", "offloaded"] {
-            let value = f64::from(u8::from(interface.xdp == mode));
+        for mode in label::WAYS {
+            let value = flag(interface.xdp == mode);
             values.set(&table::INTERFACE_ATTACHED, &[&interface.name, mode], value);
         }
         if facts.next.contains_key(&interface.name) {
-            let value = f64::from(u8::from(interface.next.is_some()));
+            let value = flag(interface.next.is_some());
             values.set(&table::INTERFACE_NEXT, &[&interface.name], value);
         }
     }
-    values.set(&table::RELOAD_SUCCESSFUL, &[], f64::from(u8::from(facts.reload_successful)));
+    for (interface, mode) in facts.absent.iter().flat_map(|name| label::WAYS.map(|mode| (name, mode))) {
+        values.set(&table::INTERFACE_ATTACHED, &[interface, mode], 0.0);
+    }
+    values.set(&table::RELOAD_SUCCESSFUL, &[], flag(facts.reload_successful));
     let since_epoch = facts.reload_success.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     values.set(&table::RELOAD_SUCCESS_TIME, &[], since_epoch.as_secs_f64());
     commit(&facts.commit, values);
-    values.set(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    programs(sample, values);
+    about_this_scrape(Some(sample.took), values);
 }
 
-fn commit(commit: &Standing, values: &mut Values) {
-    let yes = |is: bool| f64::from(u8::from(is));
+/// Zero for a hook that nothing is attached to.
+fn programs(sample: &Sample, values: &mut Collected) {
+    values.set(&table::BPF_STATS, &[], flag(sample.stats_enabled));
+    for interface in &sample.interfaces {
+        for hook in label::HOOKS {
+            let mut runs =
+                sample.runs.iter().filter(|runs| runs.interface == interface.name && runs.hook == hook);
+            let Runs { count, time, .. } = runs.next().cloned().unwrap_or_default();
+            let labels = [interface.name.as_str(), hook];
+            values.add_float(&table::BPF_RUN_SECONDS, &labels, time.as_secs_f64());
+            values.add(&table::BPF_RUNS, &labels, count);
+        }
+    }
+}
+
+fn commit(commit: &Standing, values: &mut Collected) {
     values.set(&table::CONFIG_REVISION, &[], float(commit.revision));
-    values.set(&table::CONFIG_PENDING, &[], yes(commit.confirm_seconds.is_some()));
-    values.set(&table::CONFIG_DIFFERS, &[], yes(commit.differs_from_file));
-    values.set(&table::BYPASS, &[], yes(commit.bypass_seconds.is_some()));
-    values.set(&table::STATE_WRITABLE, &[], yes(commit.state_problem.is_none()));
+    values.set(&table::CONFIG_PENDING, &[], flag(commit.confirm_seconds.is_some()));
+    values.set(&table::CONFIG_DIFFERS, &[], flag(commit.differs_from_file));
+    values.set(&table::BYPASS, &[], flag(commit.bypass_seconds.is_some()));
+    values.set(&table::STATE_WRITABLE, &[], flag(commit.state_problem.is_none()));
     values.add(&table::STATE_QUARANTINED, &[], commit.quarantined);
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exposition values are floats; 2^53 is out of reach")]
@@ -304,30 +337,35 @@ const fn float(value: u64) -> f64 {
 
 /// Values by metric and labels; the same place twice adds up.
 #[derive(Default)]
-struct Values(HashMap<&'static str, Family>);
+struct Collected(HashMap<&'static str, Family>);
 
 enum Family {
-    Counter(prometheus::IntCounterVec),
+    Counter(prometheus::CounterVec),
     Gauge(prometheus::GaugeVec),
 }
 
 impl Family {
     fn new(metric: &Metric) -> Self {
         let opts = Opts::new(metric.name, metric.help);
+        let names: Vec<_> = metric.labels.iter().map(|label| label.name).collect();
         match metric.kind {
-            Kind::Counter => prometheus::IntCounterVec::new(opts, metric.labels).map(Self::Counter),
-            Kind::Gauge => prometheus::GaugeVec::new(opts, metric.labels).map(Self::Gauge),
+            Kind::Counter => prometheus::CounterVec::new(opts, &names).map(Self::Counter),
+            Kind::Gauge => prometheus::GaugeVec::new(opts, &names).map(Self::Gauge),
         }
         .expect("the table's names and labels are valid, says its test")
     }
 }
 
-impl Values {
+impl Collected {
     fn of(&mut self, metric: &Metric) -> &Family {
         self.0.entry(metric.name).or_insert_with(|| Family::new(metric))
     }
 
     fn add(&mut self, metric: &Metric, labels: &[&str], value: u64) {
+        self.add_float(metric, labels, float(value));
+    }
+
+    fn add_float(&mut self, metric: &Metric, labels: &[&str], value: f64) {
         if let Family::Counter(counter) = self.of(metric) {
             counter.with_label_values(labels).inc_by(value);
         }
@@ -337,6 +375,10 @@ impl Values {
         if let Family::Gauge(gauge) = self.of(metric) {
             gauge.with_label_values(labels).set(value);
         }
+    }
+
+    fn families(&self) -> Vec<MetricFamily> {
+        METRICS.iter().flat_map(|metric| self.family(metric)).collect()
     }
 
     fn family(&self, metric: &Metric) -> Vec<MetricFamily> {

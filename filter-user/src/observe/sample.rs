@@ -1,6 +1,6 @@
 //! One reading of the maps.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use filter_common::{
     abi::{Counter, HandOver, Plane, StepDown},
@@ -10,7 +10,10 @@ use filter_common::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataplane::{self, Armed, Dataplane, EventFigures, Figures, Fill, KeyStatus, Mode, RuleCount};
+use crate::bench::statistics_are_on;
+use crate::dataplane::{
+    self, Armed, Dataplane, EventFigures, Figures, Fill, KeyStatus, Mode, Program, RuleCount,
+};
 
 /// Counters of one interface by [`Plane`] and reason.
 pub type Block = [[Counter; REASONS]; Plane::ALL.len()];
@@ -67,6 +70,19 @@ pub struct Table {
     pub max: u64,
 }
 
+/// What the kernel measured of one attached program.
+#[derive(Clone, Debug, Default)]
+pub struct Runs {
+    /// The interface that runs it.
+    pub interface: String,
+    /// xdp, tc or egress.
+    pub hook: &'static str,
+    /// Packets that it saw while the kernel measured.
+    pub count: u64,
+    /// Time that they took.
+    pub time: Duration,
+}
+
 /// Everything, at about the same moment.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
@@ -88,6 +104,12 @@ pub struct Sample {
     pub tables: Vec<Table>,
     /// Sampled packets.
     pub events: EventFigures,
+    /// Whether the kernel measures programs (`kernel.bpf_stats_enabled`), and tells us.
+    pub stats_enabled: bool,
+    /// What it measured; nothing without `CAP_SYS_ADMIN`.
+    pub runs: Vec<Runs>,
+    /// How long this reading took.
+    pub took: Duration,
 }
 
 impl Sample {
@@ -105,6 +127,7 @@ impl Sample {
 impl Sample {
     /// Reads the maps.
     pub fn read(dataplane: &Dataplane) -> anyhow::Result<Self> {
+        let began = Instant::now();
         let mut interfaces: Vec<_> = dataplane.interfaces()?.into_iter().map(Interface::new).collect();
         for count in dataplane.counters()? {
             if let Some(interface) = interfaces.iter_mut().find(|i| i.name == count.interface) {
@@ -116,6 +139,7 @@ impl Sample {
         let labelled = HandOver::ALL.iter().filter_map(|(outcome, label)| {
             handovers.iter().find(|(found, _)| found == outcome).map(|(_, count)| (*label, *count))
         });
+        let runs: Vec<_> = dataplane.programs()?.into_iter().map(Runs::new).collect();
         Ok(Self {
             hand_overs: labelled.collect(),
             interfaces,
@@ -126,6 +150,9 @@ impl Sample {
             rules: dataplane.rules()?,
             tables: dataplane.fill()?.map(Table::new).into(),
             events: dataplane.event_figures()?,
+            stats_enabled: !runs.is_empty() && statistics_are_on(),
+            runs,
+            took: began.elapsed(),
         })
     }
 }
@@ -143,6 +170,13 @@ impl Interface {
                 .map(|program| NextProgram { program, name: dataplane::program_name(program) }),
             counters: [[Counter::default(); REASONS]; Plane::ALL.len()],
         }
+    }
+}
+
+impl Runs {
+    fn new(program: Program) -> Self {
+        let Program { interface, hook, runs, run_time, .. } = program;
+        Self { interface, hook, count: runs, time: run_time }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What would change if a configuration were applied now.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,7 @@ impl Effect {
 /// Knobs that differ and that a reload can't change.
 pub fn needs_restart(old: &Settings, new: &Settings) -> impl Iterator<Item = &'static str> {
     let name = |name: &Option<toml::Spanned<String>>| name.as_ref().map(|name| name.as_ref().clone());
+    let path = |path: &Option<toml::Spanned<PathBuf>>| path.as_ref().map(|path| path.as_ref().clone());
     let fixed = [
         ("daemon.pins", old.daemon.pins.as_ref() != new.daemon.pins.as_ref()),
         ("daemon.state", old.daemon.state.as_ref() != new.daemon.state.as_ref()),
@@ -136,6 +137,9 @@ pub fn needs_restart(old: &Settings, new: &Settings) -> impl Iterator<Item = &'s
         ("daemon.group", name(&old.daemon.group) != name(&new.daemon.group)),
         ("daemon.admin_group", name(&old.daemon.admin_group) != name(&new.daemon.admin_group)),
         ("metrics.listen", old.metrics.listen.as_ref() != new.metrics.listen.as_ref()),
+        ("metrics.tls_cert", path(&old.metrics.tls_cert) != path(&new.metrics.tls_cert)),
+        ("metrics.tls_key", path(&old.metrics.tls_key) != path(&new.metrics.tls_key)),
+        ("metrics.users_file", path(&old.metrics.users_file) != path(&new.metrics.users_file)),
     ];
     fixed.into_iter().filter(|(_, changed)| *changed).map(|(knob, _)| knob)
 }
@@ -186,8 +190,9 @@ mod tests {
     #[test]
     fn each_change_has_its_effect() {
         let base = "[daemon]\nlog = \"info\"\n";
-        let restart = planned(base, "[metrics]\nlisten = \"off\"\n[daemon]\nlog = \"debug\"\n");
-        assert_eq!(restart.effect.restart, ["metrics.listen"]);
+        let restart =
+            planned(base, "[metrics]\nlisten = \"off\"\nusers_file = \"/u\"\n[daemon]\nlog = \"debug\"\n");
+        assert_eq!(restart.effect.restart, ["metrics.listen", "metrics.users_file"]);
         assert_eq!(restart.effect.next_start, ["daemon.log"]);
         assert_eq!(restart.effect.programs, [""; 0]);
         let tables = planned(base, "[limits]\nflows = 1024\nbans = 2048\n");

@@ -126,7 +126,9 @@ impl Live {
         Ok(Some(One::new(attack, line)))
     }
 
-    pub(super) fn found(&self) -> Found {
-        self.detection().found()
+    /// The attacks, and SYNs received by service number.
+    pub(super) fn found(&self) -> (Found, Vec<f64>) {
+        let detection = self.detection();
+        (detection.found(), detection.syns().to_vec())
     }
 }

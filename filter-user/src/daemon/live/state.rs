@@ -224,16 +224,36 @@ impl State {
 
     /// Somebody may have called `detach`, or `ip link set .. xdp off`.
     fn still_attached(&self) -> Result<()> {
-        let attached = self.dataplane.interfaces()?;
-        let runs = |name: &str| attached.iter().any(|now| now.name == name && now.mode.is_some());
-        let bare: Vec<_> =
-            self.plan.interfaces.iter().map(|plan| plan.name.as_str()).filter(|name| !runs(name)).collect();
+        let bare = self.bare()?;
         anyhow::ensure!(
             bare.is_empty(),
             "the filter was taken off {}: a reload (SIGHUP) attaches it again",
             bare.join(", ")
         );
         Ok(())
+    }
+
+    /// Interfaces that should be filtered, and are not.
+    fn bare(&self) -> Result<Vec<&str>> {
+        let attached = self.dataplane.interfaces()?;
+        let runs = |name: &str| attached.iter().any(|now| now.name == name && now.mode.is_some());
+        let names = self.plan.interfaces.iter().map(|plan| plan.name.as_str());
+        Ok(names.filter(|name| !runs(name)).collect())
+    }
+
+    /// Why not everything is filtered that should be; nothing if it is.
+    pub(super) fn unready(&self) -> Vec<String> {
+        let panic = refuse_in_panic(self.settings.daemon.runtime.as_ref()).err();
+        let mut why: Vec<_> = panic.iter().map(ToString::to_string).collect();
+        why.extend(self.plan.absent.iter().map(|name| format!("{name} is not there")));
+        match self.bare() {
+            Ok(bare) => why.extend(bare.iter().map(|name| format!("{name} is not filtered"))),
+            Err(problem) => why.push(format!("cannot tell what is attached: {problem:#}")),
+        }
+        if let Err(problem) = self.dataplane.counters() {
+            why.push(format!("cannot read the tables: {problem:#}"));
+        }
+        why
     }
 
     fn replace(&mut self, dataplane: Dataplane) -> Result<()> {
@@ -288,6 +308,8 @@ fn facts(settings: &Settings, plan: &Plan) -> Facts {
     Facts {
         commit: Standing::default(),
         attacks: Vec::new(),
+        syns: Vec::new(),
+        absent: Vec::new(),
         lists: plan.lists.prefixes,
         feeds: Vec::new(),
         mode: *settings.daemon.mode.as_ref(),

@@ -3,7 +3,7 @@
 use filter_common::abi::Counter;
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Sample, Values, table};
+use super::{Collected, Facts, Sample, table};
 use crate::{
     config::{
         Mode,
@@ -73,7 +73,7 @@ pub fn lines(sample: &Sample, rules: &[RuleFacts], mode: Mode) -> Vec<RuleLine> 
     lines
 }
 
-pub(super) fn collect(sample: &Sample, facts: &Facts, values: &mut Values) {
+pub(super) fn collect(sample: &Sample, facts: &Facts, values: &mut Collected) {
     for line in lines(sample, &facts.rules, facts.mode) {
         let labels = [line.rule.as_str(), &line.verdict];
         values.add(&table::RULE_PACKETS, &labels, line.packets);

@@ -91,11 +91,12 @@ pub(super) const ITEMS: &[Item] = &[
     item(
         Medium,
         "metrics_open",
-        "/metrics has no authentication: an attacker sees what works.",
-        "metrics.listen = \"127.0.0.1:9980\", behind an authenticating proxy",
+        "Anybody can ask for /metrics, or overhear its password: an attacker sees what works.",
+        "metrics.users_file with metrics.tls_cert and tls_key, or metrics.listen = \"127.0.0.1:9980\"",
         |v| {
-            let listen = v.settings.metrics.listen.as_ref().filter(|address| !address.ip().is_loopback());
-            listen.map(|address| format!("metrics are served at {address}"))
+            let metrics = &v.settings.metrics;
+            let is_closed = metrics.users_file.is_some() && metrics.tls_cert.is_some();
+            metrics.open_at().filter(|_| !is_closed).map(|address| format!("metrics are served at {address}"))
         },
     ),
     item(

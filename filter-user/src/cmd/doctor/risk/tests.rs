@@ -84,6 +84,12 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
     ("2620:4f:8000::9/128", "2620::/28", &["management_broad"]),
     ("[metrics]", "[[feed]]\nname = \"a\"\nsource = \"http://192.31.196.9/x\"\n[metrics]", &["feed_open"]),
     ("[metrics]", "[metrics]\nlisten = \"0.0.0.0:9980\"", &["metrics_open"]),
+    ("[metrics]", "[metrics]\nlisten = \"0.0.0.0:9980\"\nusers_file = \"/u\"", &["metrics_open"]),
+    (
+        "[metrics]",
+        "[metrics]\nlisten = \"0.0.0.0:9980\"\nusers_file = \"/u\"\ntls_cert = \"/c\"\ntls_key = \"/k\"",
+        &[],
+    ),
     ("name = \"eth0\"", "name = \"eth0\"\n[[interface]]\nname = \"eth9\"", &["interface_missing"]),
     ("name = \"eth0\"", "name = \"eth0\"\nmode = \"generic\"", &["generic_xdp"]),
     ("name = \"eth0\"", "name = \"eth0\"\nreverse_path = \"loose\"", &["reverse_path_idle"]),

@@ -1,0 +1,45 @@
+//! TLS for the metrics.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::watched::Watched;
+
+/// A certificate and its key, read again when they are renewed.
+#[derive(Debug)]
+pub(super) struct Tls(Watched<Arc<ServerConfig>>);
+
+impl Tls {
+    /// Reads both, in PEM.
+    pub(super) fn open(cert: &Path, key: &Path) -> Result<Self> {
+        Watched::open(vec![cert.to_owned(), key.to_owned()], read).map(Self)
+    }
+
+    /// For the next connection.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.get().as_ref().clone())
+    }
+}
+
+fn read(paths: &[PathBuf]) -> Result<Arc<ServerConfig>> {
+    let [cert, key] = paths else { anyhow::bail!("a certificate and a key") };
+    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.with_context(|| format!("{} is no certificate in PEM", cert.display()))?;
+    ensure!(!chain.is_empty(), "{} holds no certificate", cert.display());
+    let key = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("{} is no private key in PEM", key.display()))?;
+    let provider = Arc::new(ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = config.with_no_client_auth().with_single_cert(chain, key);
+    Ok(Arc::new(config.context("the certificate and the key do not fit")?))
+}
