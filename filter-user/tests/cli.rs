@@ -198,6 +198,7 @@ const ASKED: &[&str] = &[
     "panic --dry-run --pins /nonexistent/pins --runtime DIR/run",
     "init --stdout --interface lo --config DIR/first.toml",
     "support dump --out DIR/dump.json --config /nonexistent.toml --pins /nonexistent/pins --socket /nonexistent.sock",
+    "support dashboards --out DIR/monitoring",
     "completion bash",
     "man",
     "man --out DIR/man",
@@ -276,6 +277,25 @@ fn a_bundle_has_no_secrets() {
     );
     assert!(dump("b.json", &["--full-addresses"]).1.contains("192.31.196.77"));
     assert_eq!(dump("a.json", &[]).0.status.code(), Some(2), "nothing is overwritten");
+}
+
+#[test]
+fn dashboards_replace_nothing_unasked() {
+    let folder = tempfile::tempdir().expect("folder");
+    let out = folder.path().join("new");
+    let write = |more: &[&str]| {
+        let args = ["support", "dashboards", "--out", out.to_str().expect("UTF-8")];
+        floodwall(&[&args, more].concat())
+    };
+    let board = out.join("grafana/dashboards/floodwall-overview.json");
+    assert!(write(&[]).status.success());
+    let text = std::fs::read_to_string(&board).expect("a dashboard");
+    assert!(out.join("prometheus/floodwall.rules.yml").is_file());
+    std::fs::write(&board, "mine").expect("a change");
+    assert_eq!(write(&[]).status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&board).expect("still there"), "mine");
+    assert!(write(&["--force"]).status.success());
+    assert_eq!(std::fs::read_to_string(&board).expect("replaced"), text);
 }
 
 /// `floodwall .. | head`, and stderr that nobody reads.

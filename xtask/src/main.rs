@@ -7,6 +7,7 @@ mod apt;
 mod bench;
 mod cache;
 mod ci;
+mod dashboards;
 mod demo;
 mod deny;
 mod dist;
@@ -45,6 +46,7 @@ usage: cargo xtask <task>
   ci             fmt, clippy and rustdoc without warnings, everything that `test` runs (root), other kernels
   dist [--arch amd64|arm64] [--profile release|checked] [--revision N]
                  the Debian package, into target/dist
+  dashboards     write grafana/ and prometheus/: dashboards, alert rules, from the metrics that the source declares
   deny [checks]  licences, bans and sources of every dependency, by cargo-deny
 
 Everything built or downloaded is kept in $FLOODWALL_CACHE, else $XDG_CACHE_HOME/floodwall, else
@@ -74,6 +76,7 @@ fn run(args: &[OsString]) -> Result<()> {
             (series, rest) => kernel::run(&series, after_dashes(rest)),
         },
         Some("ci") if rest.is_empty() => ci::run(),
+        Some("dashboards") if rest.is_empty() => dashboards::run(),
         Some("deny") => deny::run(rest),
         Some("dist") => dist::run(rest),
         Some("help" | "--help" | "-h") => {

@@ -67,39 +67,48 @@ fn run(command: &mut Command) -> Result<()> {
     process::capture(command).map(drop)
 }
 
-/// The path of promtool, which checks the metrics and rules; unpacked from its package since installing that would
-/// start a service. `None`, with a note, where it cannot be had.
-pub(crate) fn promtool(cache: &Cache) -> Option<PathBuf> {
-    let own = cache.root().join("promtool");
-    if own.is_file() {
-        return Some(own);
-    }
-    if let Some(installed) = process::find("promtool") {
-        return Some(installed);
-    }
-    match fetch_promtool(cache, &own) {
-        Ok(()) => Some(own),
-        Err(error) => {
-            eprintln!("note: no promtool, what needs it is not tested: {error:#}");
-            None
-        }
-    }
+/// Prometheus, which scrapes a daemon in the tests, and promtool, which checks metrics and rules.
+pub(crate) const PROMETHEUS: [&str; 2] = ["prometheus", "promtool"];
+
+/// Paths of [`PROMETHEUS`]; unpacked from their package since installing that would start a service. `None`, with a note, where they cannot
+/// be had.
+pub(crate) fn prometheus(cache: &Cache) -> Option<[PathBuf; 2]> {
+    let both = || -> Result<_> {
+        let [server, tool] = PROMETHEUS.map(|program| find_prometheus(cache, program));
+        Ok([server?, tool?])
+    };
+    let note = |error| eprintln!("note: no Prometheus, what needs it is not tested: {error:#}");
+    both().map_err(note).ok()
 }
 
-fn fetch_promtool(cache: &Cache, own: &Path) -> Result<()> {
+fn find_prometheus(cache: &Cache, program: &str) -> Result<PathBuf> {
+    let own = cache.root().join(program);
+    if own.is_file() {
+        return Ok(own);
+    }
+    if let Some(installed) = process::find(program) {
+        return Ok(installed);
+    }
+    fetch_prometheus(cache, &own).map(|()| own)
+}
+
+fn fetch_prometheus(cache: &Cache, own: &Path) -> Result<()> {
     if !Apt::is_here() {
-        return Err(Handover("install prometheus's promtool into PATH".to_owned()).into());
+        return Err(Handover("install prometheus and its promtool into PATH".to_owned()).into());
     }
     let _lock = cache.lock()?;
     if own.is_file() {
         // Another run has fetched it meanwhile.
         return Ok(());
     }
-    let work = cache.root().join("promtool.partial");
-    Steps::new(1, cache.log())?.step("fetch promtool (nothing gets installed)", |step| {
+    let work = cache.root().join("prometheus.partial");
+    Steps::new(1, cache.log())?.step("fetch Prometheus (nothing gets installed)", |step| {
         let deb = download("prometheus", cache, &work, step)?;
-        unpack(&work.join(deb.file), &["./usr/bin/promtool"], &work, step)?;
-        fs::rename(work.join("usr/bin/promtool"), own)?;
+        let files = PROMETHEUS.map(|program| format!("./usr/bin/{program}"));
+        unpack(&work.join(deb.file), &files.each_ref().map(String::as_str), &work, step)?;
+        for program in PROMETHEUS {
+            fs::rename(work.join("usr/bin").join(program), cache.root().join(program))?;
+        }
         remove_dir(&cache.apt())?;
         remove_dir(&work)
     })

@@ -11,7 +11,7 @@ const TOP: f64 = 64.0;
 const BAR: f64 = 11.0;
 const BETWEEN: f64 = 8.0;
 /// One colour for each number of sources; told apart by people who see no colours, too (Okabe and Ito 2008).
-const COLOURS: [&str; 4] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
+pub const COLOURS: [&str; 4] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
 
 /// As SVG.
 #[must_use]
@@ -51,7 +51,8 @@ fn numbers(report: &Report) -> Vec<u32> {
 }
 
 /// Between two lines: 1, 2 or 5 times a power of ten, for five to twelve lines.
-fn step(most: f64) -> f64 {
+#[must_use]
+pub fn step(most: f64) -> f64 {
     let power = 10_f64.powf((most / 10.0).log10().floor());
     [1.0, 2.0, 5.0, 10.0]
         .map(|factor| factor * power)
@@ -100,7 +101,8 @@ fn bar(svg: &mut String, run: &Run, colour: &str, y: f64, scale: f64) {
     text(svg, q3.max(end) + 4.0, y + BAR - 2.0, "start", &format!("{:.0}", run.net_ns.median));
 }
 
-fn text(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
+/// A line of text; `anchor` as SVG has it: start, middle, end.
+pub fn text(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{escaped}</text>");
 }

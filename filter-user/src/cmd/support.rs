@@ -1,5 +1,6 @@
 //! `floodwall support ..`
 
+mod dashboards;
 mod scrub;
 
 use std::{
@@ -34,6 +35,10 @@ pub enum Command {
     /// Write down what somebody needs to help you: configuration, state, counters, host; no secrets, addresses cut
     #[command(after_long_help = "Examples:\n  floodwall support dump --out floodwall-support.json")]
     Dump(DumpArgs),
+    /// Write Grafana dashboards, Prometheus alert rules and what provisions them
+    #[command(after_long_help = "Examples:\n  floodwall support dashboards --out /tmp/floodwall\n  \
+                                 floodwall support dashboards --out /srv/monitoring --force     after an upgrade")]
+    Dashboards(dashboards::Args),
 }
 
 /// `floodwall support dump`
@@ -68,7 +73,13 @@ const METRICS: u64 = 4 << 20;
 
 /// Does it.
 pub fn run(command: &Command, socket: &Path, out: Output) -> Result<ExitCode> {
-    let Command::Dump(args) = command;
+    match command {
+        Command::Dump(args) => dump(args, socket, out),
+        Command::Dashboards(args) => dashboards::run(args, out),
+    }
+}
+
+fn dump(args: &DumpArgs, socket: &Path, out: Output) -> Result<ExitCode> {
     let (mut bundle, missing) = bundle(args, socket);
     if !args.full_addresses {
         scrub::addresses(&mut bundle);
@@ -185,8 +196,10 @@ fn programs(pins: &Path) -> Result<Value> {
 }
 
 fn metrics(loaded: Option<&Loaded>) -> Result<Value> {
-    let address = loaded.context("no valid configuration")?.settings.metrics.listen.as_ref();
-    let address: SocketAddr = address.context("metrics.listen is \"off\"")?;
+    let settings = &loaded.context("no valid configuration")?.settings.metrics;
+    let address: SocketAddr = settings.listen.as_ref().context("metrics.listen is \"off\"")?;
+    let is_closed = settings.users_file.is_some() || settings.tls_cert.is_some();
+    anyhow::ensure!(!is_closed, "they are served over TLS, or to users, only");
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: floodwall\r\nconnection: close\r\n\r\n")?;
