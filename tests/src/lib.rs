@@ -14,6 +14,7 @@
 //! | [`session`] | an operator's connection that has to live |
 //! | [`noise`] | nonsense for the control socket |
 //! | [`trace`] | processes that are killed at a certain step |
+//! | [`prometheus`], [`drawing`] | a real Prometheus, and pictures of dashboards |
 //! | [`snmp`] | the stack's own counters |
 //! | [`cleanup`] | what must not outlive us |
 //!
@@ -26,6 +27,7 @@ pub mod config;
 pub mod daemon;
 pub mod defence;
 pub mod device;
+pub mod drawing;
 pub mod filter;
 pub mod flood;
 pub mod honest;
@@ -37,6 +39,7 @@ pub mod noise;
 pub mod packet;
 pub mod pair;
 pub mod probe;
+pub mod prometheus;
 pub mod sandbox;
 pub mod sched;
 pub mod server;

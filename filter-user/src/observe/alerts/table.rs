@@ -249,7 +249,7 @@ pub const ALERTS: &[Alert] = &[
         severity: Warning,
         summary: "The table {{ $labels.map }} on {{ $labels.instance }} is nearly full",
         description: "When it is full, new bans are refused.",
-        runbook: "1. `floodwall ban list | sort -k1 | less`: can prefixes stand for many sources?\n2. Raise `limits.bans` or `limits.banned_prefixes`: that makes the table anew, bans are carried over from daemon.state.",
+        runbook: "1. `floodwall ban list`: can prefixes stand for many sources?\n2. Raise `limits.bans` or `limits.banned_prefixes`: that makes the table anew, bans are carried over from daemon.state.",
         fires: &[
             ("floodwall_map_entries{job=\"floodwall\",instance=\"a\",map=\"bans\"}", "950x15"),
             ("floodwall_map_max_entries{job=\"floodwall\",instance=\"a\",map=\"bans\"}", "1000x15"),
@@ -332,7 +332,7 @@ pub const ALERTS: &[Alert] = &[
         severity: Warning,
         summary: "Forged packets leave {{ $labels.interface }} on {{ $labels.instance }}",
         description: "Packets with sources that are not of this host leave it: somebody on it, or behind it, takes part in an attack.",
-        runbook: "1. Find the process: `ss -tunap`, raw sockets (`ss -wap`), or the container whose interface it comes from.\n2. If those are networks behind this host, name them in `spoofing`; else set `spoofing.egress = \"drop\"`.",
+        runbook: "1. Find the process: `ss -tunap`, raw sockets (`ss -wap`), or the container whose interface it comes from.\n2. If those are networks behind this host, name them in `spoofing.own`; else set `spoofing.egress = \"drop\"`.",
         fires: &[(
             "floodwall_egress_packets_total{job=\"floodwall\",instance=\"a\",interface=\"eth0\",verdict=\"would_drop\",reason=\"egress_forged\"}",
             "0+6000x15",

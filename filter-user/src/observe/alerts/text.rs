@@ -82,7 +82,7 @@ pub fn manual() -> String {
          beside the Grafana dashboards); \nthey expect the scrape job to be called `floodwall`. `runbook_url` of each leads to \
          its section here. `critical` is for now,\n`warning` for today, `info` for when there is time. This page is generated \
          (`FLOODWALL_BLESS=1 cargo test -p filter-user`).\n\nNo recording rules come with them: the largest query of the \
-         dashboards reads some 190 series of an interface.\n\n| alert | severity | when |\n|---|---|---|\n",
+         dashboards reads some 190 series of an interface.\n\n| alert | severity | what it means |\n|---|---|---|\n",
     )
     .replace(" \n", "\n");
     for alert in ALERTS {

@@ -66,7 +66,7 @@ const COMES: &[Panel] = &[
         "decbytes",
         Lines,
     )
-    .asks(&[target(
+    .wide(8).asks(&[target(
         "sum(rate(floodwall_bytes_total{%,verdict=~\"drop|would_drop\"}[$__rate_interval])) / (sum(rate(floodwall_packets_total{%,verdict=~\"drop|would_drop\"}[$__rate_interval])) > 0) or vector(0)",
         "mean",
     )]),
@@ -76,11 +76,11 @@ const COMES: &[Panel] = &[
         "pps",
         Lines,
     )
-    .asks(&[target(
+    .wide(8).asks(&[target(
         "sum by (reason) (rate(floodwall_egress_packets_total{%}[$__rate_interval]))",
         "{{reason}}",
     )]),
-    panel("Bits that leave", "The same in bits on the wire.", "bps", Lines).asks(&[target(
+    panel("Bits that leave", "The same in bits on the wire.", "bps", Lines).wide(8).asks(&[target(
         "8 * sum by (reason) (rate(floodwall_egress_bytes_total{%}[$__rate_interval]))",
         "{{reason}}",
     )]),
@@ -93,14 +93,14 @@ const SYN: &[Panel] = &[
         "none",
         Stat(&[(0.0, "not issued", WARN), (1.0, "issued", YES)]),
     )
-    .asks(&[target("min(floodwall_syn_cookie_armed{%})", "cookies")]),
+    .wide(8).asks(&[target("min(floodwall_syn_cookie_armed{%})", "cookies")]),
     panel(
         "Completed",
         "Part of the cookies that came back valid. Under a flood from forged sources it is near 0, and says nothing about honest clients.",
         "percentunit",
         Stat(&[]),
     )
-    .asks(&[target(
+    .wide(8).asks(&[target(
         "sum(rate(floodwall_syn_cookie_validated_total{%,result=\"valid\"}[$__rate_interval])) / (sum(rate(floodwall_syn_cookie_sent_total{%}[$__rate_interval])) > 0) or vector(0)",
         "completed",
     )]),
@@ -111,14 +111,14 @@ const SYN: &[Panel] = &[
         Stat(&[]),
     )
     .from(&[(1.0, WARN)])
-    .asks(&[target("sum(floodwall_syn_cookie_stepped_down_ports{%})", "ports")]),
+    .wide(8).asks(&[target("sum(floodwall_syn_cookie_stepped_down_ports{%})", "ports")]),
     panel(
         "Services that answer SYNs",
         "1 while more SYNs come than the service's syn.on, so that SYNs are answered by cookies or challenges.",
         "none",
         States(&[(0.0, "stack", YES), (1.0, "armed", WARN)]),
     )
-    .asks(&[target(
+    .wide(24).asks(&[target(
         "max by (service) (floodwall_syn_armed{%,service=~\"$service\"})",
         "{{service}}",
     )]),
@@ -196,7 +196,7 @@ const LIMITS: &[Panel] = &[
         Lines,
     )
     .from(&[(20.0, WARN)])
-    .asks(&[target(
+    .wide(8).asks(&[target(
         "sum by (service) (increase(floodwall_stray_armings_total{%,service=~\"$service\"}[1h]))",
         "{{service}}",
     )]),
@@ -206,7 +206,7 @@ const LIMITS: &[Panel] = &[
         "pps",
         Lines,
     )
-    .asks(&[target(
+    .wide(8).asks(&[target(
         "sum by (rule, verdict) (rate(floodwall_rule_packets_total{%}[$__rate_interval])) or on () vector(0)",
         "{{rule}} {{verdict}}",
     )]),
@@ -216,7 +216,7 @@ const LIMITS: &[Panel] = &[
         "bps",
         Lines,
     )
-    .asks(&[target(
+    .wide(8).asks(&[target(
         "8 * sum by (rule, verdict) (rate(floodwall_rule_bytes_total{%}[$__rate_interval])) or on () vector(0)",
         "{{rule}} {{verdict}}",
     )]),

@@ -15,9 +15,9 @@ pub(super) const BOARD: Dashboard = Dashboard {
 
 const BANS: &[Panel] = &[
     panel("Banned sources", "IPv4 addresses and IPv6 /64s that are banned now.", "short", Stat(&[]))
-        .asks(&[target("sum(floodwall_ban_entries{%,kind=\"source\"})", "sources")]),
+        .wide(6).asks(&[target("sum(floodwall_ban_entries{%,kind=\"source\"})", "sources")]),
     panel("Banned prefixes", "Other prefixes that are banned now.", "short", Stat(&[]))
-        .asks(&[target("sum(floodwall_ban_entries{%,kind=\"prefix\"})", "prefixes")]),
+        .wide(6).asks(&[target("sum(floodwall_ban_entries{%,kind=\"prefix\"})", "prefixes")]),
     panel(
         "Bans refused",
         "Bans that found no room in the last hour: raise limits.bans or limits.banned_prefixes, or ban prefixes in the place of sources.",
@@ -25,7 +25,7 @@ const BANS: &[Panel] = &[
         Stat(&[(0.0, "none", YES)]),
     )
     .from(&[(1.0, BAD)])
-    .asks(&[target("sum(increase(floodwall_bans_refused_total{%}[1h]))", "refused")]),
+    .wide(6).asks(&[target("sum(increase(floodwall_bans_refused_total{%}[1h]))", "refused")]),
     panel(
         "Feeds that want a look",
         "Feeds that fail, are stale or are not in force.",
@@ -33,7 +33,7 @@ const BANS: &[Panel] = &[
         Stat(&[(0.0, "none", YES)]),
     )
     .from(&[(1.0, WARN)])
-    .asks(&[target(
+    .wide(6).asks(&[target(
         "sum(max by (job, instance, feed) (floodwall_feed_failing{%}) or floodwall_feed_stale{%} > 0) or vector(0)",
         "feeds",
     )]),
@@ -46,14 +46,14 @@ const BANS: &[Panel] = &[
         "short",
         Lines,
     )
-    .asks(&[target("sum by (origin) (increase(floodwall_bans_total{%}[1h]))", "{{origin}}")]),
+    .wide(8).asks(&[target("sum by (origin) (increase(floodwall_bans_total{%}[1h]))", "{{origin}}")]),
     panel(
         "Drops by bans and lists",
         "Packets of sources that are banned or on the block list.",
         "pps",
         Stacked,
     )
-    .asks(&[target(
+    .wide(8).asks(&[target(
         "sum by (reason) (rate(floodwall_packets_total{%,reason=~\"banned|block_list\"}[$__rate_interval]))",
         "{{reason}}",
     )]),

@@ -124,21 +124,21 @@ const PLANE: &[Panel] = &[
         Lines,
     )
     .from(&[(320.0, WARN)])
-    .asks(&[target("max by (instance) (floodwall_cookie_key_age_seconds{%})", "{{instance}}")]),
+    .wide(8).asks(&[target("max by (instance) (floodwall_cookie_key_age_seconds{%})", "{{instance}}")]),
     panel(
         "Time left of the cookie key",
         "Until the data path refuses the key by itself. At 0 SYNs are no longer answered with cookies.",
         "s",
         Lines,
     )
-    .asks(&[target("min by (instance) (floodwall_cookie_key_expires_seconds{%})", "{{instance}}")]),
+    .wide(8).asks(&[target("min by (instance) (floodwall_cookie_key_expires_seconds{%})", "{{instance}}")]),
     panel(
         "Epoch of the cookie key",
         "Hosts that share a master key (anycast, ECMP) are in the same epoch, or refuse each other's cookies.",
         "short",
         Lines,
     )
-    .asks(&[target("max by (instance) (floodwall_cookie_epoch{%})", "{{instance}}")]),
+    .wide(8).asks(&[target("max by (instance) (floodwall_cookie_epoch{%})", "{{instance}}")]),
 ];
 
 const CONFIG: &[Panel] = &[
