@@ -214,3 +214,22 @@ fn the_model_is_what_grafana_imports() {
     }
     assert_eq!(seen, panels().count());
 }
+
+/// Who renames a metric hears of it.
+#[test]
+#[should_panic(expected = "no metric floodwall_renamed_total")]
+fn a_renamed_metric_is_found() {
+    check("a panel", "sum by (reason) (rate(floodwall_renamed_total{job=\"a\"}[5m]))", "{{reason}}");
+}
+
+#[test]
+#[should_panic(expected = "floodwall_packets_total has no service")]
+fn a_label_that_is_not_there_is_found() {
+    check("a panel", "sum(floodwall_packets_total{service=\"web\"})", "dropped");
+}
+
+#[test]
+#[should_panic(expected = "verdict of {{verdict}} is not grouped by")]
+fn a_legend_without_its_label_is_found() {
+    check("a panel", "sum by (reason) (floodwall_packets_total)", "{{verdict}}");
+}
