@@ -172,6 +172,7 @@ const ASKED: &[&str] = &[
     "allow export --socket /nonexistent.sock",
     "ban import /nonexistent.txt --dry-run --socket /nonexistent.sock",
     "ban export --pins /nonexistent/pins",
+    "top --once --socket /nonexistent.sock",
     "watch --count 1 --socket /nonexistent.sock",
     "capture DIR/c.pcapng --count 1 --socket /nonexistent.sock",
     "explain --last 192.31.196.9 --socket /nonexistent.sock",

@@ -237,7 +237,10 @@ fn a_mode_is_set_in_the_file() -> Result<()> {
     scene.expect(0, "apply --mode enforce --confirm 1m")?;
     scene.expect(0, "confirm")?;
     let standing = scene.standing()?;
-    ensure!(standing["differs_from_file"] == false && standing["confirmed"] == standing["revision"], "{standing}");
+    ensure!(
+        standing["differs_from_file"] == false && standing["confirmed"] == standing["revision"],
+        "{standing}"
+    );
     // Refused: the file is as it was.
     let nobody = Config { mode: "observe", ..nothing() };
     scene.stand.floodwall.configure(&nobody)?;

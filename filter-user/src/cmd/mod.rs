@@ -32,6 +32,7 @@ pub mod ssh;
 pub mod status;
 pub mod support;
 mod times;
+pub mod top;
 pub mod watch;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -144,6 +145,9 @@ enum Command {
     /// Sources that are dropped for a while
     #[command(subcommand)]
     Ban(ban::Command),
+    /// Watch the filter at work: rates by reason, services, attacks, who sends most
+    #[command(after_long_help = top::EXAMPLES)]
+    Top(top::Args),
     /// Show sampled packets and what became of them, as they come
     #[command(after_long_help = watch::EXAMPLES)]
     Watch(watch::Args),
@@ -203,6 +207,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bypass(args) => bypass::run(&args, &socket, out),
         Command::Allow(command) => allow::run(&command, &socket, out),
         Command::Ban(command) => ban::run(&command, &socket, out),
+        Command::Top(args) => top::run(&args, &socket, out),
         Command::Watch(args) => watch::run(&args, &socket, out),
         Command::Capture(args) => capture::run(&args, &socket, out),
         Command::Attack(command) => attack::run(&command, &socket, out),
