@@ -107,6 +107,13 @@ check "nothing is attached" is "$(program)" ""
 check "panic --end" floodwall panic --end
 check "and a start" systemctl start floodwall
 check "attach it again" test -n "$(program)"
+bare=$(mktemp -d)
+mkdir -p "$bare/sys/fs/bpf"
+cp /usr/sbin/floodwall-panic "$bare"
+mount --bind /sys/fs/bpf "$bare/sys/fs/bpf"
+check "floodwall-panic sees it where no library is" sh -c "chroot $bare /floodwall-panic -n | grep -q 'would detach.*eth0'"
+umount "$bare/sys/fs/bpf"
+rm -r "$bare"
 
 echo "== an upgrade"
 floodwall ban add 9.9.9.9 --ttl 1h >/dev/null # panic has ended the one before
@@ -123,7 +130,7 @@ check "the counters went on" test "$(total 'verdict="pass"')" -ge "$counted"
 check "the ban is still there" sh -c 'floodwall ban list | grep -q 9.9.9.9'
 check "the configuration is untouched" is "$(sha256sum </etc/floodwall/floodwall.toml)" "$sum"
 check "files are as packed" dpkg --verify floodwall
-check "the manual is there" test -s /usr/share/man/man1/floodwall.1.gz -o ! -e /usr/share/man/man1
+check "the manual is there" test -s /usr/share/man/man1/floodwall-panic.1.gz -o ! -e /usr/share/man/man1
 check "a stop leaves the filter" sh -c 'systemctl stop floodwall && ip -d link show eth0 | grep -q xdp'
 check "the same version once more" install "$newer" --reinstall
 
@@ -132,7 +139,7 @@ check "apt removes it" apt-get -q -y remove floodwall
 check "the filter is off" is "$(program)" ""
 check "no pins" is "$(ls /sys/fs/bpf)" "$bpffs"
 check "no daemon" no pgrep -x floodwall
-check "no program, no unit" no ls /usr/sbin/floodwall /usr/lib/systemd/system/floodwall.service
+check "no program, no unit" no ls /usr/sbin/floodwall /usr/sbin/floodwall-panic /usr/lib/systemd/system/floodwall.service
 check "the configuration is kept" is "$(sha256sum </etc/floodwall/floodwall.toml)" "$sum"
 check "the state is kept" test -d /var/lib/floodwall
 check "the runtime folder is not" no test -e /run/floodwall

@@ -8,15 +8,19 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::dist::Architecture;
 use crate::{kernel, process};
 
 /// Its name.
 pub(crate) const PANIC: &str = "floodwall-panic";
 
-/// Builds it in the workspace's usual place.
-pub(crate) fn build(profile: &str) -> Result<PathBuf> {
+/// Builds it in the workspace's usual place, for this machine unless another is named.
+pub(crate) fn build(profile: &str, architecture: Option<Architecture>) -> Result<PathBuf> {
     let mut cargo = process::cargo();
     cargo.args(["rustc", "--package", "filter-user", "--bin", PANIC, "--profile", profile]);
+    if let Some(architecture) = architecture {
+        architecture.aim(&mut cargo)?;
+    }
     cargo.args(["--message-format=json-render-diagnostics", "--", "-C", "target-feature=+crt-static"]);
     let output = cargo.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {

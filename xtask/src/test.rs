@@ -70,7 +70,7 @@ fn build_daemon() -> Result<()> {
     if !status.success() {
         bail!("the daemon's build ended with {status}");
     }
-    static_panic::build(PROFILE).map(drop)
+    static_panic::build(PROFILE, None).map(drop)
 }
 
 /// The tests of package filter-tests. They share the machine's network, so they run one after the other unless the

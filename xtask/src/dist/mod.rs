@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub(crate) use self::options::{Architecture, Options};
 use crate::cache::{Cache, remove_dir};
-use crate::{process, toolchain};
+use crate::{process, static_panic, toolchain};
 
 /// Builds a release and packs it.
 pub(crate) fn run(args: &[OsString]) -> Result<()> {
@@ -31,25 +31,23 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
 pub(crate) fn build(options: &Options) -> Result<PathBuf> {
     toolchain::ensure(&Cache::open()?)?;
     let binary = compile(options, options.architecture)?;
+    let panic = static_panic::build(&options.profile, Some(options.architecture))?;
     // What runs here writes its own pages and completions; those of another machine's binary are the same.
     let native = match Architecture::host() {
         Some(host) if host != options.architecture => compile(options, host)?,
         _ => binary.clone(),
     };
-    pack(options, &binary, &native)
+    pack(options, &[binary, panic], &native)
 }
 
 /// Builds `floodwall` and returns its path.
 fn compile(options: &Options, architecture: Architecture) -> Result<PathBuf> {
     let mut cargo = process::cargo();
     cargo.args(["build", "--profile", &options.profile, "--package", "filter-user", "--bin", "floodwall"]);
+    architecture.aim(&mut cargo)?;
     let mut folder = process::target();
     if Architecture::host() != Some(architecture) {
-        let triple = architecture.triple();
-        architecture.ensure_toolchain()?;
-        let linker = format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase().replace('-', "_"));
-        cargo.args(["--target", triple]).env(linker, architecture.tool("gcc"));
-        folder.push(triple);
+        folder.push(architecture.triple());
     }
     let status = cargo.status()?;
     if !status.success() {
@@ -59,12 +57,12 @@ fn compile(options: &Options, architecture: Architecture) -> Result<PathBuf> {
 }
 
 /// Lays the folder out and packs it.
-fn pack(options: &Options, binary: &Path, native: &Path) -> Result<PathBuf> {
+fn pack(options: &Options, programs: &[PathBuf], native: &Path) -> Result<PathBuf> {
     let out = process::target().join("dist");
     let name = format!("floodwall_{}_{}", options.version(), options.architecture.name());
     let root = out.join(&name);
     remove_dir(&root)?;
-    tree::lay_out(options, binary, native, &root)?;
+    tree::lay_out(options, programs, native, &root)?;
     let deb = out.join(format!("{name}.deb"));
     let mut dpkg = process::isolated("dpkg-deb");
     dpkg.args(["--root-owner-group", "-Zxz", "--build"]).args([&root, &deb]);

@@ -1,6 +1,7 @@
 //! What to build.
 
 use std::ffi::OsString;
+use std::process::Command;
 
 use anyhow::{Result, anyhow, bail};
 
@@ -58,8 +59,19 @@ impl Architecture {
         if Self::host() == Some(self) { name.to_owned() } else { format!("{}-{name}", self.gnu()) }
     }
 
+    /// Has cargo build for it.
+    pub(crate) fn aim(self, cargo: &mut Command) -> Result<()> {
+        if Self::host() != Some(self) {
+            let triple = self.triple();
+            self.ensure_toolchain()?;
+            let linker = format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase().replace('-', "_"));
+            cargo.args(["--target", triple]).env(linker, self.tool("gcc"));
+        }
+        Ok(())
+    }
+
     /// Hands over what is missing to build for it on another machine.
-    pub(super) fn ensure_toolchain(self) -> Result<()> {
+    fn ensure_toolchain(self) -> Result<()> {
         let (gcc, triple) = (self.tool("gcc"), self.triple());
         let mut missing = Vec::new();
         if process::find(&gcc).is_none() {

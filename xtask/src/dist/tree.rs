@@ -35,12 +35,17 @@ const COMPLETIONS: [(&str, &str); 3] = [
 
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
-/// Puts everything that is packed below `root`; `native` is the same program for this machine.
-pub(super) fn lay_out(options: &Options, binary: &Path, native: &Path, root: &Path) -> Result<()> {
-    let program = root.join("usr/sbin/floodwall");
-    write(&program, fs::read(binary).with_context(|| format!("read {}", binary.display()))?)?;
+/// Where programs go.
+const SBIN: &str = "usr/sbin";
+
+/// Puts everything that is packed below `root`; `native` is `floodwall` for this machine.
+pub(super) fn lay_out(options: &Options, programs: &[PathBuf], native: &Path, root: &Path) -> Result<()> {
+    let folder = root.join(SBIN);
+    for program in programs {
+        copy(program, &folder.join(program.file_name().context("a program without a name")?))?;
+    }
     let strip = options.architecture.tool("strip");
-    capture(isolated(strip).args(["--strip-unneeded", "--remove-section=.comment"]).arg(&program))?;
+    capture(isolated(strip).args(["--strip-unneeded", "--remove-section=.comment"]).args(files(&folder)?))?;
     for (from, to) in FILES {
         copy(&workspace().join(from), &root.join(to))?;
     }
@@ -48,8 +53,8 @@ pub(super) fn lay_out(options: &Options, binary: &Path, native: &Path, root: &Pa
     changelogs(options, root)?;
     // Where the configuration goes; `floodwall init` writes it, since no file fits every host's interfaces.
     fs::create_dir_all(root.join("etc/floodwall"))?;
-    control(options, &program, root)?;
-    permit(root, &program)
+    control(options, &folder.join("floodwall"), root)?;
+    permit(root)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -131,11 +136,11 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Modes do not depend on the builder's umask.
-fn permit(root: &Path, program: &Path) -> Result<()> {
+fn permit(root: &Path) -> Result<()> {
     let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
     for file in files(root)? {
-        let runs =
-            file == program || SCRIPTS.iter().any(|script| file.ends_with(Path::new("DEBIAN").join(script)));
+        let runs = file.starts_with(root.join(SBIN))
+            || SCRIPTS.iter().any(|script| file.ends_with(Path::new("DEBIAN").join(script)));
         set(&file, if runs { 0o755 } else { 0o644 })?;
         for folder in file.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
             set(folder, 0o755)?;
