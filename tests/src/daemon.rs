@@ -273,7 +273,7 @@ impl Floodwall {
                 for (file, path) in &files {
                     mount(Some(file), *path, none, MsFlags::MS_BIND, none)?;
                 }
-                sandbox.as_ref().map_or(Ok(()), |sandbox| sandbox.enter(&own, group))
+                sandbox.map_or(Ok(()), |sandbox| sandbox.enter(&own, group))
             })
         };
         Ok(())

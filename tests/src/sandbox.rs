@@ -11,6 +11,7 @@ use std::{
     fs, io,
     path::Path,
     process::Command,
+    sync::OnceLock,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -37,14 +38,19 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// That of the unit which the environment names, if it does.
-    pub fn from_env() -> Result<Option<Self>> {
+    /// That of the unit which the environment names, if it does. Made once: `systemd-analyze` takes longer than a daemon that starts.
+    pub fn from_env() -> Result<Option<&'static Self>> {
+        static MADE: OnceLock<Sandbox> = OnceLock::new();
+        if let Some(made) = MADE.get() {
+            return Ok(Some(made));
+        }
         let Some(path) = env::var_os("FLOODWALL_SANDBOX").filter(|path| !path.is_empty()) else {
             return Ok(None);
         };
         let path = Path::new(&path);
         let unit = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        Self::of(&unit).with_context(|| format!("the sandbox of {}", path.display())).map(Some)
+        let sandbox = Self::of(&unit).with_context(|| format!("the sandbox of {}", path.display()))?;
+        Ok(Some(MADE.get_or_init(|| sandbox)))
     }
 
     fn of(unit: &str) -> Result<Self> {
