@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::CString,
     fs,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::TcpStream,
     os::unix::{ffi::OsStrExt as _, net::UnixDatagram, process::CommandExt as _},
     path::{Path, PathBuf},
@@ -223,7 +223,7 @@ impl Floodwall {
 
     /// Starts the daemon; what it tells systemd (`sd_notify`) arrives at the socket.
     fn spawn(&mut self, watchdog: Option<Duration>, arguments: &[&str]) -> Result<UnixDatagram> {
-        let (mut command, notify) = self.start_command()?;
+        let (mut command, notify) = self.start_command(|| Ok(()))?;
         command.args(arguments);
         if let Some(period) = watchdog {
             command.env("WATCHDOG_USEC", period.as_micros().to_string());
@@ -232,15 +232,16 @@ impl Floodwall {
         Ok(notify)
     }
 
-    /// The command that starts the daemon, and where it tells how it is (`sd_notify`).
-    pub fn start_command(&self) -> Result<(Command, UnixDatagram)> {
+    /// The command that starts the daemon, and where it tells how it is (`sd_notify`). The new process does `first` before the
+    /// sandbox, which forbids much.
+    pub fn start_command(&self, first: fn() -> io::Result<()>) -> Result<(Command, UnixDatagram)> {
         let path = self.files.path().join("notify");
         let _ = fs::remove_file(&path);
         let notify = UnixDatagram::bind(&path)?;
         let log = fs::File::options().append(true).create(true).open(self.log())?;
         let mut command = self.command(&["run", "--config"])?;
         command.arg(self.config()).env("NOTIFY_SOCKET", path).stdout(log.try_clone()?).stderr(log);
-        self.pose(&mut command)?;
+        self.pose(&mut command, first)?;
         Ok((command, notify))
     }
 
@@ -253,7 +254,7 @@ impl Floodwall {
 
     /// What the daemon sees in the place of this machine's files: a resolver that the client's address has, and the
     /// boot that the test says; and systemd's sandbox, if the environment wants it.
-    fn pose(&self, command: &mut Command) -> Result<()> {
+    fn pose(&self, command: &mut Command, first: fn() -> io::Result<()>) -> Result<()> {
         let sandbox = Sandbox::from_env()?;
         let own = [CString::new(self.files.path().as_os_str().as_bytes())?];
         let written = String::from_utf8_lossy(&self.written().unwrap_or_default()).into_owned();
@@ -267,6 +268,7 @@ impl Floodwall {
         // SAFETY: system calls only, which may be made between fork and exec.
         unsafe {
             command.pre_exec(move || {
+                first()?;
                 unshare(CloneFlags::CLONE_NEWNS)?;
                 let none = None::<&str>;
                 mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none)?;

@@ -1,7 +1,8 @@
 //! A process that is killed at its n-th change of BPF objects or pins (`ptrace(2)`).
 
 use std::{
-    os::unix::{net::UnixDatagram, process::CommandExt as _},
+    io,
+    os::unix::net::UnixDatagram,
     process::{Child, Command},
     time::{Duration, Instant},
 };
@@ -32,10 +33,13 @@ const CHANGES: [libc::c_long; 8] = [
 pub struct Traced(Child);
 
 impl Traced {
-    /// Starts the command, to be run by the calling thread.
+    /// What the process has to do before anything else.
+    pub fn begin() -> io::Result<()> {
+        Ok(ptrace::traceme()?)
+    }
+
+    /// Starts a command that does [`Traced::begin`], to be run by the calling thread.
     pub fn spawn(mut command: Command) -> Result<Self> {
-        // SAFETY: one system call, which may be made between fork and exec.
-        unsafe { command.pre_exec(|| ptrace::traceme().map_err(std::io::Error::from)) };
         let child = command.spawn().context("start the command")?;
         let traced = Self(child);
         ensure!(matches!(waitpid(traced.pid(), None)?, WaitStatus::Stopped(..)), "stopped at exec");

@@ -194,7 +194,7 @@ fn another_abi_number_begins_anew() -> Result<()> {
         let old = rename(&scene, "v0")?;
         // The last one is finished by nobody: it is killed where a part of its steps is left.
         let step = steps.zip(part).map_or(u64::MAX, |(steps, part): (u64, u64)| steps - steps / (2 * part));
-        let (command, notify) = scene.stand.floodwall.start_command()?;
+        let (command, notify) = scene.stand.floodwall.start_command(Traced::begin)?;
         let done = Traced::spawn(command)?.run_to(step, &notify)?;
         steps = steps.or(done);
         let when = format!("killed at step {step} of {steps:?}");
@@ -222,6 +222,6 @@ fn rename(scene: &Scene, abi: &str) -> Result<PathBuf> {
 /// Starts a daemon that has to upgrade, and kills it at that step; the number of steps if it was ready before.
 fn upgrade(scene: &mut Scene, step: u64) -> Result<Option<u64>> {
     rename(scene, &format!("v{VERSION}"))?;
-    let (command, notify) = scene.stand.floodwall.start_command()?;
+    let (command, notify) = scene.stand.floodwall.start_command(Traced::begin)?;
     Traced::spawn(command)?.run_to(step, &notify)
 }
