@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::{Host, lists::file},
-    daemon::events::Line,
+    daemon::{events::Line, feeds::Lines},
     dataplane::{
         NotLoaded,
         rehearsal::{Rehearsal, SHORTEST, Start},
@@ -184,6 +184,9 @@ pub fn run(args: &Args, socket: &Path, out: Output) -> Result<ExitCode> {
     if told.reason == filter_common::reason::Reason::Banned.label() {
         add_bans(args, &frame, &mut told)?;
     }
+    if told.reason == filter_common::reason::Reason::BlockList.label() {
+        add_feeds(socket, &frame, &mut told);
+    }
     out.print(&told, |told| told.text(out.color))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -275,6 +278,21 @@ fn add_bans(args: &Args, frame: &[u8], told: &mut explain::Explanation) -> Resul
         step.detail = detail;
     }
     Ok(())
+}
+
+/// Which feeds hold the source, and how to learn more; without a daemon nobody knows.
+fn add_feeds(socket: &Path, frame: &[u8], told: &mut explain::Explanation) {
+    let Some(packet) = explain::packet::read(frame) else { return };
+    let address = explain::packet::address(&packet.source);
+    let Ok(found) = client::call::<Lines>(socket, Method::GET, &format!("/v1/feeds?address={address}"))
+    else {
+        return;
+    };
+    let feeds: Vec<_> = found.feeds.iter().filter(|feed| feed.in_force).map(|feed| &*feed.name).collect();
+    let Some(step) = told.stage.and_then(|number| told.stages.get_mut(number - 1)) else { return };
+    step.detail = if feeds.is_empty() { "[lists]".to_owned() } else { format!("feed {}", feeds.join(", ")) };
+    let more = feeds.iter().map(|name| format!("floodwall feed show {name} {address}"));
+    told.remedies.splice(..0, more);
 }
 
 #[cfg(test)]

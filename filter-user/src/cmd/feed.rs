@@ -158,7 +158,7 @@ fn left_out(counts: &crate::feed::Counts, cut: u64) -> String {
         (counts.bad, "make no sense, left out", counts.first_bad.as_deref()),
         (counts.odd, "read as the networks around them", None),
         (counts.other, "no bans of addresses, left out", None),
-        (cut, "ranges cut: they hold management, own, gateways', or no public addresses", None),
+        (cut, "ranges cut: management, ban.never, own, gateways', or no public addresses", None),
     ] {
         if count > 0 {
             let first = first.map_or(String::new(), |first| format!(" (first: {})", short(first, 40)));

@@ -36,16 +36,17 @@ pub fn not_public() -> Ranges {
     NOT_PUBLIC.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect()
 }
 
-/// All of it: not public, management, own addresses, the networks that they are in, and `also` (gateways, resolvers).
+/// All of it: not public, management, `ban.never`, own addresses, the networks that they are in, and `also` (gateways, resolvers).
 #[must_use]
 pub fn spared(settings: &Settings, host: &Host, also: &[IpAddr]) -> Ranges {
     let management = settings.management.allow.iter().map(|prefix| prefix.as_ref().trunc());
+    let never = settings.ban.never.iter().map(|prefix| prefix.as_ref().trunc());
     let protected = settings.service.iter().flat_map(|service| &service.protect).map(|p| p.as_ref().trunc());
     let networks = host.links.values().flat_map(|link| &link.addresses).map(IpNet::trunc);
     // A device without a network still has an address.
     let networks = networks.filter(|net| net.prefix_len() > 0);
     let single = host.local().into_iter().chain(also.iter().copied()).map(|a| IpNet::from(a.to_canonical()));
-    let nets: Ranges = management.chain(protected).chain(networks).chain(single).collect();
+    let nets: Ranges = management.chain(never).chain(protected).chain(networks).chain(single).collect();
     let Ranges { mut v4, mut v6 } = not_public();
     v4.extend(nets.v4);
     v6.extend(nets.v6);

@@ -1,5 +1,6 @@
 //! `floodwall doctor`: which modes work here, why the others don't, what to do; and what is left open.
 
+mod feeds;
 mod interfaces;
 mod kernel;
 mod risk;
@@ -105,6 +106,7 @@ fn look(pins: &Path, settings: Option<&Settings>) -> anyhow::Result<Report> {
     checks.extend(system::checks(pins, settings));
     checks.extend(system::sysctls(&host.sysctls));
     checks.extend(system::conntrack());
+    checks.extend(settings.and_then(feeds::check));
     let interfaces = interfaces::chosen(&host, settings);
     checks.extend(interfaces.iter().flat_map(|name| interfaces::checks(&host, name)));
     let modes = modes(&host, &interfaces);

@@ -24,7 +24,7 @@ fn settings(text: &str) -> Settings {
     config::parse(Source { path: String::new(), text }).unwrap_or_else(|error| panic!("{error}")).settings
 }
 
-const FEEDS: &str = "[management]\nallow = [\"44.0.0.128/25\"]\n[lists]\nallow = [\"44.0.5.5\"]\nblock = [\"10.9.9.9\", \"60.0.0.0/24\"]\n\
+const FEEDS: &str = "[ban]\nnever = [\"44.0.9.0/24\"]\n[management]\nallow = [\"44.0.0.128/25\"]\n[lists]\nallow = [\"44.0.5.5\"]\nblock = [\"10.9.9.9\", \"60.0.0.0/24\"]\n\
     [[feed]]\nname = \"a\"\nsource = \"/a\"\n[[feed]]\nname = \"b\"\nsource = \"/b\"\n[[feed]]\nname = \"off\"\nsource = \"/c\"\nenabled = false\n";
 
 fn good(settings: &Settings, number: usize, text: &str) -> Good {
@@ -57,9 +57,10 @@ fn nobody_who_has_to_get_through_is_blocked() {
     {
         assert_eq!(class(address), Class::Block, "{address}");
     }
-    // Management, own networks, resolver, private, and what is off.
+    // Management, whom nobody may ban, own networks, resolver, private, and what is off.
     for address in [
         "44.0.0.200",
+        "44.0.9.9",
         "44.0.2.9",
         "44.0.2.77",
         "8.8.8.8",
