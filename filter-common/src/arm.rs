@@ -58,8 +58,9 @@ pub struct Arm {
     /// 1 once a segment has had a socket. A service of which none ever had one is forwarded by other means than sockets
     /// (DNAT, IPVS): its segments are no strays.
     pub served: Word,
-    /// Room, so that the buckets have a line of their own.
-    pub room: u64,
+    /// Until then each source's limits are narrower by [`crate::config::Config::tighten`], `CLOCK_MONOTONIC` nanoseconds: a lease that
+    /// only the detector gives. 0: never yet.
+    pub tight: Word,
     /// SYNs that reach the stack.
     pub syn_on: Word,
     /// SYNs while armed.

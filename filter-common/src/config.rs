@@ -394,8 +394,8 @@ pub struct Config {
     pub wire: wire::Policy,
     /// Families that the lists hold: bits of [`list_families`].
     pub list_families: u32,
-    /// Reserved, 0.
-    pub list_reserved: u32,
+    /// What a token of a source's limit costs, in tokens, while [`crate::arm::Arm::tight`] lasts; 0 and 1: never more.
+    pub tighten: u32,
     /// With [`flags::EVENTS`] one packet in so many, less one, is offered as an event: a power of two less one.
     pub sample_mask: u32,
     /// Events that a CPU writes in a [`crate::event::WINDOW`].
@@ -445,7 +445,7 @@ impl Config {
         services: [Service::NONE; MAX_SERVICES],
         wire: wire::Policy::NONE,
         list_families: 0,
-        list_reserved: 0,
+        tighten: 0,
         sample_mask: 0,
         sample_budget: 0,
     };

@@ -7,13 +7,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use filter_common::reason::Reason;
 use filter_tests::{
     client::{Questions, ask},
     config::Config,
-    flood::{Flood, Order, Segment, flood_of},
+    flood::{Flood, Order, Segment, Source, flood_of},
     pair::{CLIENT_V4, Family, SERVER_V4},
     stand::{Stand, wait_for},
 };
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// The data path would arm itself much later than the detector finds anything.
@@ -127,6 +129,55 @@ fn heavy_proven_sources_are_banned_for_the_attack() -> Result<()> {
     wait_for("its end", Duration::from_secs(15), || Ok(attacks(&stand, "--active")?.is_empty()))?;
     let list = String::from_utf8(banned()?.stdout)?;
     ensure!(!list.contains("192.31.196.9"), "{list}");
+    Ok(())
+}
+
+/// What of a flood passes in a second.
+fn passes(stand: &Stand) -> Result<f64> {
+    let (began, before) = (Instant::now(), stand.floodwall.packets(Reason::Pass)?);
+    thread::sleep(Duration::from_secs(1));
+    let passed = stand.floodwall.packets(Reason::Pass)? - before;
+    #[expect(clippy::cast_precision_loss, reason = "thousands of packets")]
+    Ok(passed as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Limits of sources are what helps against datagrams of few sources: they are narrower until the flood ends, or the daemon.
+#[test]
+fn limits_of_sources_get_narrower_for_the_attack() -> Result<()> {
+    const LIMIT: f64 = 2000.0;
+    let config = Config {
+        rest: "[detect]\nmode = \"act\"\nhold = \"2s\"\nfloor = 200\ntighten = 4".to_owned(),
+        ..Config::default().service("ports = [\"udp/5000\"]\nrate = { per_source = \"2000/s burst 2000\" }")
+    };
+    let mut stand = Stand::new(&config)?;
+    let datagrams = flood_of(Segment::Udp(4444, 64), Family::V4, 20_000)?;
+    let order = Order { port: 5000, nice: 0, source: Source::SomeV4(1), ..datagrams };
+    let (_, _, floods) = found(&stand, std::slice::from_ref(&order))?;
+    let tightened = |stand: &Stand| -> Result<bool> {
+        Ok(stand.floodwall.scrape()?.sum("floodwall_limits_tightened", &["service=\"web\""]) > 0.0)
+    };
+    wait_for("narrower limits", Duration::from_secs(5), || tightened(&stand))?;
+    // What was in the bucket is gone.
+    thread::sleep(Duration::from_secs(1));
+    let narrow = passes(&stand)?;
+    println!("{narrow} of {LIMIT}/s pass");
+    ensure!(narrow > LIMIT / 4.0 * 0.8 && narrow < LIMIT / 4.0 * 1.2, "{narrow}/s pass");
+    let attack = attacks(&stand, "--active")?.remove(0);
+    ensure!(attack["acts"][0]["what"] == "made limits of sources 4 times narrower: udp", "{attack}");
+    let shown = stand.floodwall.succeed("attack show 1 --socket {socket}")?;
+    ensure!(shown.contains("limits of sources 4 times narrower"), "{shown}");
+    drop(floods);
+    wait_for("its end", Duration::from_secs(15), || Ok(attacks(&stand, "--active")?.is_empty()))?;
+    let attack = attacks(&stand, "")?.remove(0);
+    ensure!(attack["acts"][0]["undone"].is_u64() && !tightened(&stand)?, "{attack}");
+    // A daemon that dies takes nothing back: the lease ends.
+    let (_, _, floods) = found(&stand, &[order])?;
+    wait_for("narrower limits", Duration::from_secs(5), || tightened(&stand))?;
+    stand.floodwall.end(Signal::SIGKILL)?;
+    thread::sleep(Duration::from_secs(6));
+    let wide = passes(&stand)?;
+    ensure!(wide > LIMIT * 0.8 && wide < LIMIT * 1.2, "{wide}/s pass");
+    drop(floods);
     Ok(())
 }
 

@@ -265,6 +265,19 @@ pub(super) fn take<S: State>(packet: &Packet, state: &S, kind: Kind, service: u3
     !limit.is_some() || state.take(source_words(packet, kind, service, limit.is_slow()), limit, state.now())
 }
 
+/// The limit as it is now. The bucket is the same: what a source has used up stays used up.
+#[inline(always)]
+fn tightened<S: State>(limit: Limit, word: u64, now: u64, state: &S) -> Limit {
+    let factor = u64::from(state.config().tighten);
+    if factor <= 1 || word >> RULE & 1 != 0 {
+        return limit;
+    }
+    let Some(arm) = state.arm((word >> SERVICE) as u32 & (MAX_SERVICES as u32 - 1)) else { return limit };
+    // 1 if the lease ends behind the clock: the sign, since the verifier would follow both ways of a branch.
+    let is_tight = now.wrapping_sub(arm.tight.load()) >> 63;
+    Limit { interval: limit.interval.wrapping_mul(1 + is_tight * (factor - 1)), tolerance: limit.tolerance }
+}
+
 /// Takes a token from the bucket of those words: what [`State::take`] does.
 #[inline(always)]
 pub fn take_from<S: State>(state: &S, words: [u64; 2], limit: Limit, now: u64) -> bool {
@@ -273,7 +286,7 @@ pub fn take_from<S: State>(state: &S, words: [u64; 2], limit: Limit, now: u64) -
     let (index, tag) =
         bucket::place_of_limit(hash, config.lines[Table::Sources as usize], words[1] >> SLOW != 0);
     match state.line(Table::Sources, index) {
-        Some(line) => bucket::take(line, tag, limit, now),
+        Some(line) => bucket::take(line, tag, tightened(limit, words[1], now, state), now),
         None => true,
     }
 }
@@ -286,10 +299,14 @@ fn source_words(packet: &Packet, kind: Kind, service: u32, slow: bool) -> [u64; 
 
 /// Bit of a key's second word: the limit is slow.
 const SLOW: u32 = 63;
+/// Another: the limit is a rule's, and no service's.
+pub(super) const RULE: u32 = 56;
+/// The service's number in that word.
+const SERVICE: u32 = 32;
 
 #[inline(always)]
 fn words_of(packet: &Packet, kind: Kind, service: u32, slow: bool) -> u64 {
-    (service as u64) << 32 | (kind as u64) << 40 | (packet.is_v6 as u64) << 48 | (slow as u64) << SLOW
+    (service as u64) << SERVICE | (kind as u64) << 40 | (packet.is_v6 as u64) << 48 | (slow as u64) << SLOW
 }
 
 /// The source's /24 or /48; the last two bytes of the latter are free: they tell the family.

@@ -1,6 +1,9 @@
 //! Limits: who is charged, and who is not.
 
-use super::tests::{fate_of, raw, world};
+use super::{
+    tests::{fate_of, raw, world},
+    wire_tests::echo,
+};
 use crate::{
     config::{Limit, Service, flags, syn_mode},
     reason::{Action, Reason},
@@ -216,4 +219,59 @@ fn ten_thousand_strangers_leave_a_debtor_in_debt() {
     }
     assert_eq!(sent(&world, CLIENT, 9), Reason::PrefixRate);
     assert!(world.line(Table::Sources, 0).is_some());
+}
+
+/// How many of a thousand datagrams a second pass, each of another flow.
+fn of_a_second(world: &World) -> usize {
+    let mut got = 0;
+    for port in 0..1000 {
+        got += usize::from(sent(world, CLIENT, 1 + port) == Reason::Pass);
+        world.advance(1_000_000);
+    }
+    got
+}
+
+#[test]
+fn a_lease_makes_the_limits_of_sources_narrower_and_ends_by_itself() {
+    let limit = Limit::per_second(100, 20);
+    for service in [
+        Service { per_source: limit, ..Service::NONE },
+        Service { per_source_flows: limit, ..Service::NONE },
+        Service { per_source_bytes: Limit::bytes_per_second(10_240, 2048), ..Service::NONE },
+    ] {
+        let mut world = host(service);
+        world.config.tighten = 4;
+        let calm = of_a_second(&world);
+        assert!((115..=125).contains(&calm), "{calm}: {service:?}");
+        world.arms[2].tight.store(world.now() + 3_000_000_000);
+        world.advance(2_000_000_000);
+        let tight = of_a_second(&world);
+        assert!((25..=33).contains(&tight), "{tight}: {service:?}");
+        world.advance(1_000_000_000);
+        let again = of_a_second(&world);
+        assert!((100..=125).contains(&again), "{again}: {service:?}");
+    }
+}
+
+#[test]
+fn a_lease_of_one_service_is_no_others_and_nothing_where_it_is_off() {
+    let limit = Limit::per_second(100, 20);
+    let mut world = host(Service { per_source: limit, ..Service::NONE });
+    let forever = world.now() + 1_000_000_000_000;
+    world.config.tighten = 4;
+    world.arms[0].tight.store(forever);
+    assert!(of_a_second(&world) >= 115, "the rest of the host is tightened, not the service");
+    world.advance(2_000_000_000);
+    world.config.tighten = 1;
+    world.arms[2].tight.store(forever);
+    assert!(of_a_second(&world) >= 115, "1 is off");
+    world.advance(2_000_000_000);
+    world.config.wire.echo_per_source = limit;
+    world.config.tighten = 4;
+    let ping = || fate_of(&world, echo(CLIENT, SERVER, [8, 128], 7));
+    assert_eq!(
+        passed((0..100).map(|_| ping()), Reason::IcmpSourceRate),
+        5,
+        "pings are the rest of the host's"
+    );
 }

@@ -100,7 +100,7 @@ fn within<S: State>(packet: &Packet, rule: u64, number: u32, rules: &Rules, stat
     let Limit { interval, tolerance } = rules.limits[number as usize & (MAX_RULES - 1)];
     let limit = Limit { interval, tolerance };
     if rules.per_source & rule != 0 {
-        let kind = 1 << 56 | (packet.is_v6 as u64) << 48 | (number as u64) << 32;
+        let kind = 1 << super::limit::RULE | (packet.is_v6 as u64) << 48 | (number as u64) << 32;
         return state.take([packet.source_network(), kind], limit, state.now());
     }
     state.take_of_rule(number, limit, state.now())

@@ -805,7 +805,7 @@ section! {
         escalate: bool = switch_on();
         /// Each such time without a ban takes one doubling back.
         decay: Spanned<Duration> = duration(60..=31_536_000).or("1d");
-        /// Sources that are never banned. They are judged like any others: whoever should pass in any case belongs into `lists.allow`.
+        /// Sources that are never banned, nor blocked by a feed. They are judged like any others: whoever should pass in any case belongs into `lists.allow`.
         never: Vec<Spanned<IpNet>> = prefix().list();
         /// Shortest IPv4 prefix that is banned.
         min_prefix_v4: Spanned<u32> = number(1..=32).or("8");
@@ -876,6 +876,10 @@ section! {
         /// With `act`: handshakes that one source completes per second, over an attack on its service, that get it banned. Only packets
         /// count that nobody can forge: those that hold a cookie, or the answer to a challenge.
         heavy: Spanned<u32> = number(1..=1_000_000).or("100");
+        /// With `act`: while packets come for which there is no answer but limits (UDP, ICMP, fragments, other protocols, segments that
+        /// are not looked up), the service's limits of each source and prefix are so many times narrower; ICMP and fragments meet
+        /// those of `[host]`, `[icmp]` and `[fragments]`. What has no limit gets none. `1` leaves them as they are.
+        tighten: Spanned<u32> = number(1..=100).or("4");
         /// Bans per second, at most.
         bans_per_second: Spanned<u32> = number(1..=1000).or("10");
         /// Bans at a time, at most.

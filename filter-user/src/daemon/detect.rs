@@ -1,6 +1,7 @@
 //! The detector at work: what it reads, what it arms, what is asked about it.
 
 mod form;
+mod keep;
 
 use std::{
     collections::BTreeMap,
@@ -16,12 +17,15 @@ use axum::{
     http::Method,
     routing::get,
 };
+use tracing::warn;
+
 use filter_common::{
-    config::{MAX_SERVICES, flags, syn_mode},
+    config::{Config, MAX_SERVICES, flags, syn_mode},
     reason::REASONS,
 };
 
 pub use self::form::{ActLine, Attacks, Heavy, Line, One, VectorLine, short};
+use self::keep::Usual;
 use super::{
     api::{Refused, Right, Route},
     events::History,
@@ -34,7 +38,7 @@ use crate::{
     detect::{
         Change, Detector, Knobs,
         attack::{ACTS, Act, Attack},
-        baseline::Bounds,
+        baseline::{Baseline, Bounds},
         load::{Seen, ServiceFacts, Tick},
         read::Reader,
         respond::{Bans, Limits},
@@ -58,6 +62,10 @@ struct View {
     auto: Vec<bool>,
     /// Segments to services, to the rest of the host are looked up.
     checks: [bool; 2],
+    /// How many times narrower limits of sources get; 1: never.
+    tighten: u32,
+    /// By service number: it limits sources.
+    limited: Vec<bool>,
 }
 
 impl View {
@@ -81,8 +89,45 @@ impl View {
             ban_ttl: *detect.ban_ttl.as_ref(),
             auto: config.services.iter().map(|service| service.syn_mode == syn_mode::AUTO).collect(),
             checks: [config.has(flags::CHECK_STATE), config.has(flags::CHECK_STATE_OF_HOST)],
+            tighten: config.tighten,
+            limited: (0..MAX_SERVICES).map(|number| limits_sources(config, number)).collect(),
         })
     }
+
+    /// What an attack asks for, and what is listed about it.
+    fn answers(&self, attack: &Attack) -> Vec<(Arming, String)> {
+        let service = attack.service;
+        let of = |list: &[bool]| list.get(service).copied().unwrap_or(false);
+        let is_checked = self.checks[usize::from(service == 0)];
+        let mut answers = Vec::new();
+        if attack.has(Vector::Syn) && of(&self.auto) {
+            answers.push((Arming::Syn, "armed the answers to SYNs".to_owned()));
+        }
+        if is_checked && attack.hits.iter().any(|hit| hit.vector.is_segment()) {
+            answers.push((Arming::Stray, "armed the look-up of segments".to_owned()));
+        }
+        let why = attack.hits.iter().find(|hit| hit.vector.needs_limits(is_checked));
+        if let Some(hit) = why.filter(|_| self.tighten > 1 && of(&self.limited)) {
+            let (factor, vector) = (self.tighten, hit.vector.label());
+            answers
+                .push((Arming::Limits, format!("made limits of sources {factor} times narrower: {vector}")));
+        }
+        answers
+    }
+}
+
+/// Whether each source has its share of that service, or of the host.
+const fn limits_sources(config: &Config, number: usize) -> bool {
+    let (service, wire) = (&config.services[number], &config.wire);
+    let of_host = wire.fragments_per_source.is_some()
+        || wire.errors_per_source.is_some()
+        || wire.echo_per_source.is_some();
+    service.per_source.is_some()
+        || service.per_source_syn.is_some()
+        || service.per_source_bytes.is_some()
+        || service.per_source_flows.is_some()
+        || service.per_prefix.is_some()
+        || (number == 0 && of_host)
 }
 
 /// Somebody to ban.
@@ -104,7 +149,10 @@ pub(super) struct Detection {
     completed: Option<u64>,
     counted: Option<Box<[u64; REASONS]>>,
     pub(super) bans: Bans,
-    leases: BTreeMap<(usize, bool), u64>,
+    leases: BTreeMap<(usize, Arming), u64>,
+    keeper: keep::Keeper,
+    /// What was usual before the daemon started has been recalled.
+    recalled: bool,
     /// The last complaint, told once.
     pub(super) complaint: Option<String>,
 }
@@ -133,6 +181,8 @@ impl Detection {
             counted: None,
             bans: Bans::default(),
             leases: BTreeMap::new(),
+            keeper: keep::Keeper::default(),
+            recalled: false,
             complaint: None,
         }
     }
@@ -151,11 +201,56 @@ impl Detection {
         let names: Vec<_> = settings.service.iter().map(|service| service.name.as_ref().clone()).collect();
         let view = View::new(settings, plan);
         self.events = view.as_ref().map(|_| dataplane.events()).transpose()?;
-        let ended = if names != self.names || view.is_none() { self.detector.forget() } else { Vec::new() };
-        (self.view, self.names, self.counted) = (view, names, None);
+        let mut ended = Vec::new();
+        if names != self.names || view.is_none() {
+            let usual = self.usual();
+            ended = self.detector.forget();
+            self.names = names;
+            if view.is_some() {
+                self.recall(usual);
+            }
+        }
+        if view.is_some() && !std::mem::replace(&mut self.recalled, true) {
+            let usual = keep::read(settings.daemon.state.as_ref(), wall());
+            self.recall(usual.unwrap_or_else(|problem| {
+                warn!("attacks are found by the load from now on: {problem:#}");
+                Vec::new()
+            }));
+        }
+        (self.view, self.counted) = (view, None);
         self.detector.set_knobs(knobs(settings));
         self.generation = Some(generation);
         Ok(ended)
+    }
+
+    /// What is usual, by names.
+    fn usual(&self) -> Vec<Usual> {
+        let of = |(service, vector, baseline): (usize, Vector, Baseline)| Usual {
+            service: self.service(service).to_owned(),
+            vector: vector.label().to_owned(),
+            baseline,
+        };
+        self.detector.learned().map(of).collect()
+    }
+
+    /// Takes it back, as far as there still are such services and vectors.
+    fn recall(&mut self, usual: Vec<Usual>) {
+        for Usual { service, vector, baseline } in usual {
+            let number = (0..=self.names.len()).find(|number| self.service(*number) == service);
+            let vector = Vector::ALL.iter().find(|known| known.label() == vector);
+            if let Some((number, vector)) = number.zip(vector) {
+                self.detector.recall(number, *vector, baseline);
+            }
+        }
+    }
+
+    /// Writes down what is usual, if it is time, or `now`.
+    pub(super) fn keep(&mut self, state: &std::path::Path, now: bool) -> Result<()> {
+        if self.view.is_some() && (self.keeper.is_due() || now) {
+            let usual = self.usual();
+            self.keeper.write(state, usual, wall())?;
+        }
+        Ok(())
     }
 
     /// One turn: what has changed.
@@ -195,20 +290,10 @@ impl Detection {
         let now = monotonic()?;
         let until = now.saturating_add(u64::try_from(LEASE.as_nanos())?);
         for attack in self.detector.active_mut() {
-            let service = attack.service;
-            let syn = attack.has(Vector::Syn) && view.auto.get(service).copied().unwrap_or(false);
-            let segments = attack.hits.iter().any(|hit| hit.vector.is_segment());
-            let stray = segments && view.checks[usize::from(service == 0)];
-            for (wanted, what, words) in [
-                (syn, Arming::Syn, "armed the answers to SYNs"),
-                (stray, Arming::Stray, "armed the look-up of segments"),
-            ] {
-                if !wanted {
-                    continue;
-                }
-                events.arm(what, service, now, until);
-                if self.leases.insert((service, what == Arming::Syn), until).is_none() {
-                    note(attack, now, words.to_owned());
+            for (what, words) in view.answers(attack) {
+                events.arm(what, attack.service, now, until);
+                if self.leases.insert((attack.service, what), until).is_none() {
+                    note(attack, now, words);
                 }
             }
         }
@@ -248,8 +333,8 @@ impl Detection {
             for act in attack.acts.iter_mut().filter(|act| act.undone.is_none()) {
                 act.undone = Some(now);
             }
-            for what in [Arming::Syn, Arming::Stray] {
-                let until = self.leases.remove(&(attack.service, what == Arming::Syn));
+            for what in Arming::ALL {
+                let until = self.leases.remove(&(attack.service, what));
                 if let Some((until, events)) = until.zip(self.events.as_ref()) {
                     events.disarm(what, attack.service, now, until);
                 }
@@ -287,6 +372,11 @@ impl Detection {
     pub(super) fn lines(&self, now: u64, time: SystemTime) -> Vec<Line> {
         self.detector.attacks().map(|a| Line::new(a, self.service(a.service), now, time)).collect()
     }
+}
+
+/// Seconds since 1970.
+fn wall() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs()
 }
 
 fn note(attack: &mut Attack, at: u64, what: String) {

@@ -115,6 +115,7 @@ pub async fn run(
     turn(&live, &stop, hangups).await;
     children.cancel();
     live.keep_bans(true);
+    live.keep_usual(true);
     let _ = std::fs::remove_file(&socket);
     systemd::stopping();
     info!("stopped; the filter stays attached, `floodwall detach` removes it");
@@ -155,7 +156,10 @@ async fn turn(live: &Arc<Live>, stop: &CancellationToken, mut hangups: Hangups) 
             _ = refresh.tick() => {
                 live.refresh();
                 let live = live.clone();
-                tokio::task::spawn_blocking(move || live.keep_bans(false));
+                tokio::task::spawn_blocking(move || {
+                    live.keep_bans(false);
+                    live.keep_usual(false);
+                });
             }
             _ = retry.tick() => live.retry_stepped_down(),
             _ = detect.tick() => live.detect(),

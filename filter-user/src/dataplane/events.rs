@@ -66,21 +66,33 @@ impl std::fmt::Debug for Events {
 }
 
 /// What can be armed for a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Arming {
     /// SYNs are answered (`syn.mode = "auto"`).
     Syn,
     /// Every segment is looked up.
     Stray,
+    /// Limits of sources are narrower (`detect.tighten`).
+    Limits,
 }
 
 impl Arming {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Syn, Self::Stray, Self::Limits];
+
+    /// The word that says until when.
     const fn until(self, service: usize) -> usize {
-        let switch = match self {
-            Self::Syn => offset_of!(Arm, syn),
-            Self::Stray => offset_of!(Arm, state),
+        let offset = match self {
+            Self::Syn => offset_of!(Arm, syn) + offset_of!(Switch, until),
+            Self::Stray => offset_of!(Arm, state) + offset_of!(Switch, until),
+            Self::Limits => offset_of!(Arm, tight),
         };
-        (service * size_of::<Arm>() + switch + offset_of!(Switch, until)) / 8
+        (service * size_of::<Arm>() + offset) / 8
+    }
+
+    /// Whether it is a [`Switch`], which also says since when and how often.
+    const fn is_switch(self) -> bool {
+        !matches!(self, Self::Limits)
     }
 }
 
@@ -132,7 +144,7 @@ impl Events {
     pub fn arm(&self, what: Arming, service: usize, now: u64, until: u64) {
         let word = |offset: usize| self.arms.words().get(what.until(service) + offset / 8);
         let Some(end) = word(offset_of!(Switch, until)) else { return };
-        if end.fetch_max(until, Relaxed) <= now {
+        if end.fetch_max(until, Relaxed) <= now && what.is_switch() {
             word(offset_of!(Switch, since)).inspect(|since| since.store(now, Relaxed));
             word(offset_of!(Switch, count)).inspect(|count| {
                 count.fetch_add(1, Relaxed);

@@ -147,6 +147,8 @@ pub struct Armed {
     pub syn: Switched,
     /// Strays are dropped.
     pub stray: Switched,
+    /// The detector has made limits of sources narrower.
+    pub limits: bool,
 }
 
 /// [`Arm`]s by service.
@@ -171,7 +173,11 @@ impl Arms {
             let age = until.min(now).saturating_sub(since);
             Switched { on: now < until, count, since: Duration::from_nanos(if until == 0 { 0 } else { age }) }
         };
-        Armed { syn: switched(offset_of!(Arm, syn)), stray: switched(offset_of!(Arm, state)) }
+        Armed {
+            syn: switched(offset_of!(Arm, syn)),
+            stray: switched(offset_of!(Arm, state)),
+            limits: now < word(offset_of!(Arm, tight)),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is usual: a mean and a deviation that follow slowly, and never faster than honest growth is.
 
+use serde::{Deserialize, Serialize};
+
 /// How long the mean takes to follow, seconds.
 const MEAN: f64 = 600.0;
 /// The same for the deviation.
@@ -27,8 +29,15 @@ pub struct Bounds {
     pub factor: f64,
 }
 
+/// Of a restart, the learned time counts for no more than this, seconds,
+const REMEMBERED: f64 = 3600.0;
+/// and for half of it after each so many seconds without the daemon: within a week what is usual is learned anew.
+const HALVES: f64 = 86_400.0;
+/// No host sees more packets per second.
+const POSSIBLE: f64 = 1e12;
+
 /// What is usual for one service and vector, packets per second.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct Baseline {
     mean: f64,
     deviation: f64,
@@ -51,6 +60,27 @@ impl Baseline {
         }
         let spread = (DEVIATIONS * self.deviation).min(DEVIATIONS * MOST * self.mean);
         bounds.floor.max(bounds.factor * self.mean).max(self.mean + spread)
+    }
+
+    /// What is left of it after so many seconds in which nobody looked.
+    #[must_use]
+    pub fn aged(self, away: f64) -> Self {
+        let age = self.age.min(REMEMBERED) * (-away / HALVES).exp2();
+        if age < 1.0 { Self::default() } else { Self { age, ..self } }
+    }
+
+    /// Whether anything has been learned.
+    #[must_use]
+    pub fn is_learned(&self) -> bool {
+        self.age >= 1.0 && self.anchor.max(self.mean) > 0.0
+    }
+
+    /// Whether loads are like that.
+    #[must_use]
+    pub fn can_be(&self) -> bool {
+        [self.mean, self.deviation, self.anchor, self.age]
+            .iter()
+            .all(|number| (0.0..POSSIBLE).contains(number))
     }
 
     /// A load that is no flood, for so many seconds.

@@ -285,6 +285,18 @@ impl Detector {
         self.loads.syns()
     }
 
+    /// What has been learned, by service and vector.
+    pub fn learned(&self) -> impl Iterator<Item = (usize, Vector, Baseline)> {
+        let cells = (0..MAX_SERVICES).flat_map(|service| Vector::ALL.iter().map(move |v| (service, *v)));
+        let all = cells.map(|(service, vector)| (service, vector, self.baselines[cell(service, vector)]));
+        all.filter(|(_, _, baseline)| baseline.is_learned())
+    }
+
+    /// What was learned before.
+    pub fn recall(&mut self, service: usize, vector: Vector, baseline: Baseline) {
+        self.baselines[cell(service, vector)] = baseline;
+    }
+
     /// What is usual for a vector of a service, packets per second.
     #[must_use]
     pub fn usual(&self, service: usize, vector: Vector) -> f64 {

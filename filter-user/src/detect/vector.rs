@@ -99,6 +99,12 @@ impl Vector {
         matches!(self, Self::Ack | Self::RstFin | Self::SynAck)
     }
 
+    /// Whether nothing but limits helps: no handshake or connection tells who is honest. Segments are such where they are not looked up.
+    #[must_use]
+    pub const fn needs_limits(self, is_looked_up: bool) -> bool {
+        !self.has_evidence() || (self.is_segment() && !is_looked_up)
+    }
+
     /// Whether evidence can leave next to nothing of honest traffic, so that no load has to be learned before a flood is seen.
     #[must_use]
     pub const fn has_evidence(self) -> bool {
@@ -250,6 +256,16 @@ mod tests {
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), VECTORS);
+    }
+
+    #[test]
+    fn what_has_evidence_has_another_answer_than_limits() {
+        let those = |is_looked_up| {
+            let all = Vector::ALL.iter().filter(move |vector| vector.needs_limits(is_looked_up));
+            all.map(|vector| vector.label()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(those(true), "udp icmp fragment other");
+        assert_eq!(those(false), "syn_ack ack rst_fin udp icmp fragment other");
     }
 
     #[test]

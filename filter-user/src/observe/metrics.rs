@@ -218,6 +218,7 @@ fn armed(sample: &Sample, facts: &Facts, values: &mut Collected) {
             values.set(on, &[service], flag(switched.on));
             values.add(count, &[service], switched.count);
         }
+        values.set(&table::LIMITS_TIGHTENED, &[service], f64::from(u8::from(armed.limits)));
     }
 }
 

@@ -232,6 +232,9 @@ fn events(config: &mut Config, settings: &Settings) {
         config.flags |= config::flags::EVENTS;
         config.sample_mask = *events.sample.as_ref() - 1;
         config.sample_budget = *events.budget.as_ref();
+        if *settings.detect.mode.as_ref() == Detection::Act {
+            config.tighten = *settings.detect.tighten.as_ref();
+        }
     }
 }
 

@@ -58,6 +58,14 @@ impl Live {
         Ok(())
     }
 
+    /// Writes down what is usual, now and then and, with `now`, at the end.
+    pub fn keep_usual(&self, now: bool) {
+        let state = self.state().settings.daemon.state.as_ref().clone();
+        if let Err(problem) = self.detection().keep(&state, now) {
+            warn!("{problem:#}");
+        }
+    }
+
     /// One by one: whom a guard rail or an operator's ban holds is left alone.
     fn ban_heavy(&self, detection: &mut Detection, whom: &Whom) -> Result<()> {
         let Whom { attack, reason, nets, ttl } = whom;

@@ -120,6 +120,8 @@ metrics! {
         "1 while segments of no connection are (in observe mode: would be) dropped because they flood the service; service * is the rest of the host.";
     STRAY_ARMINGS Counter Number "stray_armings_total" [SERVICE]
         "How often stray_armed went to 1 since the tables were made.";
+    LIMITS_TIGHTENED Gauge Flag "limits_tightened" [SERVICE]
+        "1 while the detector keeps the limits of sources narrower; service * is the rest of the host.";
     ATTACK_ACTIVE Gauge Flag "attack_active" [VECTOR, SERVICE]
         "1 while the detector sees such an attack; service * is the rest of the host.";
     ATTACKS Counter Number "attacks_total" [VECTOR, SERVICE]

@@ -33,7 +33,11 @@ fn sample() -> Sample {
         keys: Keys { epoch: 7, armed: true, age: Duration::from_secs(3), expires_in: Duration::from_secs(9) },
         armed: vec![
             Armed::default(),
-            Armed { syn: Switched { on: true, count: 4, ..Switched::default() }, ..Armed::default() },
+            Armed {
+                syn: Switched { on: true, count: 4, ..Switched::default() },
+                limits: true,
+                ..Armed::default()
+            },
         ],
         bans: Figures { sources: 5, prefixes: 2, made: [9, 3], refused: 1 },
         rules: vec![
@@ -133,6 +137,7 @@ fn values_land_in_their_series() {
         "floodwall_syn_armed{service=\"web\"} 1",
         "floodwall_syn_armings_total{service=\"web\"} 4",
         "floodwall_stray_armed{service=\"*\"} 0",
+        "floodwall_limits_tightened{service=\"web\"} 1",
         "floodwall_list_prefixes{family=\"ipv6\",list=\"block\"} 4",
         "floodwall_ban_entries{kind=\"source\"} 5",
         "floodwall_bans_refused_total 1",
