@@ -230,7 +230,7 @@ impl Detection {
             vector: vector.label().to_owned(),
             baseline,
         };
-        self.detector.learned().map(of).collect()
+        self.detector.learned().filter(|(service, ..)| *service <= self.names.len()).map(of).collect()
     }
 
     /// Takes it back, as far as there still are such services and vectors.

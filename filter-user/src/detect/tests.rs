@@ -264,6 +264,27 @@ fn nothing_is_learned_from_an_attack() {
 }
 
 /// Handshakes that nobody completes have no usual amount, however slowly they become more.
+/// Below twenty times the floor a detector that knows nothing learns whatever comes first.
+#[test]
+fn a_restart_in_the_middle_of_an_attack_does_not_learn_it() {
+    let mut before = Sim::new();
+    before.run(900.0, |_| usual());
+    for recalls in [true, false] {
+        let mut after = Sim::new();
+        if recalls {
+            for (service, vector, baseline) in before.detector.learned() {
+                after.detector.recall(service, vector, baseline.aged(600.0));
+            }
+        }
+        after.run(60.0, |_| {
+            let (mut flows, handshakes) = usual();
+            flows.push(flow(DNS, Vector::Udp, Reason::Pass, 12_000.0));
+            (flows, handshakes)
+        });
+        assert_eq!(after.began().is_some(), recalls);
+    }
+}
+
 #[test]
 fn a_creeping_syn_flood_is_found_at_the_floor() {
     let mut sim = Sim::new();
