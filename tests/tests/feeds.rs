@@ -218,6 +218,9 @@ fn a_million_prefixes_of_three_feeds() -> Result<()> {
         start.elapsed()
     );
     blocks(&mut filter, &BLOCKED, &["112.0.0.1", "2a00:78::9"])?;
+    let said = explained(&filter, BLOCKED[0])?;
+    ensure!(said.contains("feed plain\n") && said.contains("feed show plain 44.1.2.3"), "{said}");
+    ensure!(doctor(&filter)?.contains("3 in force"), "{}", doctor(&filter)?);
     let memory = filter.floodwall.memory()? / MIB;
     eprintln!("the daemon has {memory} MiB");
     ensure!(memory < 128, "{memory} MiB");
@@ -233,6 +236,8 @@ fn a_million_prefixes_of_three_feeds() -> Result<()> {
     fs::remove_file(&plain_file)?;
     fs::remove_file(&ipset_file)?;
     filter.floodwall.end(Signal::SIGKILL)?;
+    let said = explained(&filter, BLOCKED[0])?;
+    ensure!(said.contains("reason=block_list") && !said.contains("feed plain"), "without a daemon: {said}");
     eprintln!("restarted without sources, ready after {:?}", filter.floodwall.run()?);
     blocks(&mut filter, &BLOCKED, &["112.0.0.1"])?;
     filter.floodwall.end(Signal::SIGTERM)?;
@@ -242,8 +247,19 @@ fn a_million_prefixes_of_three_feeds() -> Result<()> {
     wait_for("complaints", Duration::from_secs(20), || {
         Ok(states(&filter)?.values().all(|(state, in_force)| state == "failing" && *in_force))
     })?;
+    ensure!(doctor(&filter)?.contains("plain: failing"), "{}", doctor(&filter)?);
     eprintln!("the daemon has {} MiB", filter.floodwall.memory()? / MIB);
     Ok(())
+}
+
+fn explained(filter: &Filter, source: &str) -> Result<String> {
+    filter.floodwall.succeed(&format!("explain --src {source} --pins {{pins}} --socket {{socket}}"))
+}
+
+/// What the doctor says, whatever else it finds on this machine.
+fn doctor(filter: &Filter) -> Result<String> {
+    let output = filter.floodwall.cli("doctor --config {config} --pins {pins}")?;
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Each is refused or cut; what was in force stays.
