@@ -879,7 +879,7 @@ section! {
         /// With `act`: while packets come for which there is no answer but limits (UDP, ICMP, fragments, other protocols, segments that
         /// are not looked up), the service's limits of each source and prefix are so many times narrower; ICMP and fragments meet
         /// those of `[host]`, `[icmp]` and `[fragments]`. What has no limit gets none. `1` leaves them as they are.
-        tighten: Spanned<u32> = number(1..=100).or("4");
+        tighten: Spanned<u32> = number(1..=100).or("1");
         /// Bans per second, at most.
         bans_per_second: Spanned<u32> = number(1..=1000).or("10");
         /// Bans at a time, at most.
