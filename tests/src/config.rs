@@ -15,6 +15,8 @@ pub struct Config {
     pub management: Vec<String>,
     /// `[[service]]` tables: name and lines.
     pub services: Vec<(String, String)>,
+    /// Lines of `[metrics]` besides where it listens.
+    pub metrics: String,
     /// Lines of `[cookie]`.
     pub cookie: String,
     /// Anything else, at the end.
@@ -30,6 +32,7 @@ impl Default for Config {
             daemon: String::new(),
             management: Vec::new(),
             services: vec![("web".into(), "ports = [\"tcp/80\"]\nsyn = { mode = \"cookie\" }".into())],
+            metrics: String::new(),
             cookie: String::new(),
             rest: String::new(),
         }
@@ -77,7 +80,7 @@ impl Config {
     pub fn toml(&self, device: &str, pins: &Path, runtime: &Path, metrics: u16) -> String {
         let mut text = format!(
             "schema = 1\n[daemon]\nmode = \"{}\"\npins = \"{}\"\nruntime = \"{}\"\nstate = \"{}\"\n{}\n\
-             [management]\nallow = {:?}\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n\
+             [management]\nallow = {:?}\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n{}\n\
              [[interface]]\nname = \"{device}\"\n{}\n",
             self.mode,
             pins.display(),
@@ -85,6 +88,7 @@ impl Config {
             runtime.join("state").display(),
             self.daemon,
             self.management,
+            self.metrics,
             self.interface,
         );
         for (name, lines) in &self.services {

@@ -34,7 +34,7 @@ use crate::{
 /// How long the daemon may take to be ready: verification of the programs is most of it.
 const READY: Duration = Duration::from_secs(20);
 /// The port of `/metrics`. The namespace is ours, so it is free.
-const METRICS: u16 = 9980;
+pub const METRICS: u16 = 9980;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// An installation of Floodwall: configuration, pins, sockets, and the daemon while it runs. Dropped, all of

@@ -15,8 +15,14 @@ use crate::progress::{Step, Steps};
 use crate::unpack::unpack;
 
 /// Programs and the packages that hold them.
-const TOOLS: [(&str, &str); 5] =
-    [("ip", "iproute2"), ("ss", "iproute2"), ("tc", "iproute2"), ("curl", "curl"), ("tshark", "tshark")];
+const TOOLS: [(&str, &str); 6] = [
+    ("ip", "iproute2"),
+    ("ss", "iproute2"),
+    ("tc", "iproute2"),
+    ("curl", "curl"),
+    ("tshark", "tshark"),
+    ("tmux", "tmux"),
+];
 
 /// Installs what is missing as root, and hands the command over to everybody else.
 pub(crate) fn ensure_installed() -> Result<()> {

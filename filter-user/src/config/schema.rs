@@ -902,6 +902,8 @@ section! {
         /// Who may look: names and bcrypt hashes as `htpasswd -B` writes them, a line each; costs of 4 to 14. Read again when it changes.
         /// `/healthz` needs no password.
         users_file: Option<Spanned<PathBuf>> = path().optional("everybody");
+        /// `true`: a page for browsers at `/`, as `floodwall top` but with networks instead of addresses; it only looks.
+        page: bool = switch();
     }
 }
 

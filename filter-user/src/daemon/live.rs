@@ -193,6 +193,12 @@ impl Live {
         }
     }
 
+    /// Whether browsers get a page. It is asked once, at the start, like all of `[metrics]`.
+    #[must_use]
+    pub fn has_page(&self) -> bool {
+        self.state().settings.metrics.page
+    }
+
     /// Why not everything is filtered that should be; nothing if it is.
     #[must_use]
     pub fn unready(&self) -> Vec<String> {

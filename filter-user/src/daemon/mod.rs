@@ -126,7 +126,10 @@ fn serve_metrics(live: &Arc<Live>, scrape: Option<Scrape>, stop: &CancellationTo
     if let Some(scrape) = scrape {
         let (source, ready) = (live.clone(), live.clone());
         let registry = metrics::registry(move || source.sample())?;
-        let router = scrape::router(registry, move || ready.unready());
+        let mut router = scrape::router(registry, move || ready.unready());
+        if live.has_page() {
+            router = router.merge(scrape::page::router(live.clone()));
+        }
         tokio::spawn(scrape.serve(router, stop.clone()));
     }
     Ok(())

@@ -1,7 +1,8 @@
-//! What Prometheus and load balancers ask over TCP: `/metrics`, `/healthz`, `/readyz`. The caller may be anybody: one request a
+//! What Prometheus, load balancers and browsers ask over TCP: `/metrics`, `/healthz`, `/readyz`, a page if it is wanted. The caller may be anybody: one request a
 //! connection, bounds on size and time, a few places for each address, TLS and passwords where they are configured.
 
 mod callers;
+pub mod page;
 mod tls;
 mod users;
 mod watched;

@@ -233,7 +233,11 @@ impl Screen {
     fn title(&self) -> Paragraph<'_> {
         let view = &self.view;
         let interfaces: Vec<_> = view.interfaces.iter().map(|(name, xdp)| format!("{name} {xdp}")).collect();
-        let text = format!("floodwall  {}  revision {}  {}", view.mode, view.revision, interfaces.join(", "));
+        let mut text =
+            format!("floodwall  {}  revision {}  {}", view.mode, view.revision, interfaces.join(", "));
+        if !view.attacks.is_empty() {
+            text += &format!("  ATTACKS: {}, see 5", view.attacks.len());
+        }
         let style = Style::new().add_modifier(Modifier::BOLD);
         Paragraph::new(match &self.problem {
             Some(problem) => format!("floodwall: {problem}"),
@@ -274,11 +278,17 @@ impl Screen {
         let room = usize::from(area.height).saturating_sub(1);
         let chosen = chosen.map(|chosen| chosen.min(rows.len().saturating_sub(1)));
         let from = chosen.map_or(0, |chosen| (chosen + 1).saturating_sub(room));
-        let width = usize::from(area.width).saturating_sub(26).max(10);
+        // In a narrow pane there is room for the number only by which it is sorted.
+        let both = area.width >= 60;
+        let width = usize::from(area.width).saturating_sub(if both { 26 } else { 19 }).max(10);
         let line = |name: &str, first: &str, second: &str, remark: &str| {
             let name: String = name.chars().take(width).collect();
             let remark: String = remark.chars().take(10).collect();
-            format!("{name:<width$} {first:>6} {second:>6} {remark:<10}")
+            match (both, self.order) {
+                (true, _) => format!("{name:<width$} {first:>6} {second:>6} {remark:<10}"),
+                (false, Order::Bits) => format!("{name:<width$} {second:>6} {remark:<10}"),
+                (false, _) => format!("{name:<width$} {first:>6} {remark:<10}"),
+            }
         };
         let head = Style::new().add_modifier(Modifier::UNDERLINED);
         let mut lines = vec![Line::styled(line(title, first, second, third), head)];
@@ -296,14 +306,9 @@ impl Screen {
             Over::Filter => format!("show only rows with: {}_", self.filter),
             Over::Ask(question, _) => question.clone(),
             _ => {
-                let attacks = self.view.attacks.len();
-                let attacks =
-                    if attacks == 0 { String::new() } else { format!("  {attacks} attack(s) go on: 5") };
                 let filter =
                     if self.filter.is_empty() { String::new() } else { format!("  only {:?}", self.filter) };
-                format!(
-                    "q end  Tab pane  s sort  / filter  p pause  e explain  b ban  h help{attacks}{filter}"
-                )
+                format!("q end  Tab pane  s sort  / filter  p pause  e explain  b ban  h help{filter}")
             }
         }
     }
@@ -370,7 +375,9 @@ mod tests {
     #[test]
     fn it_fits_80_columns_and_24_lines() {
         let text = drawn(&screen(), 80, 24);
-        for word in ["enforce", "dropped", "39k", "bogon", "44.0.0.1", "h help", "1 attack(s) go on", "█"] {
+        for word in
+            ["enforce", "dropped", "37k", "bogon", "44.0.0.1", "h help", "ATTACKS: 1", "█", "established "]
+        {
             assert!(text.contains(word), "{word}:\n{text}");
         }
         for (width, height) in [(1, 1), (20, 5), (79, 23), (300, 100)] {

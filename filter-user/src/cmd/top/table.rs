@@ -1,6 +1,6 @@
 //! A view as rows of text: what `--once` prints, and what the panes of the screen hold.
 
-use std::{cmp::Ordering, fmt::Write as _};
+use std::fmt::Write as _;
 
 use super::model::{Rate, Sender, View};
 use crate::daemon::detect::short;
@@ -83,10 +83,9 @@ impl Pane {
         let mut rows = self.all(view);
         rows.retain(|row| row.name.contains(filter) || row.remark.contains(filter));
         rows.sort_by(|a, b| match order {
-            // As they are: a tie keeps its order.
             Order::Packets => b.rate.pps.total_cmp(&a.rate.pps),
             Order::Bits => b.rate.bps.total_cmp(&a.rate.bps),
-            Order::Names => Ordering::Equal.then_with(|| a.name.cmp(&b.name)),
+            Order::Names => a.name.cmp(&b.name),
         });
         rows
     }

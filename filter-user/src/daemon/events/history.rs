@@ -29,6 +29,14 @@ pub struct Kept {
     pub source: Option<IpAddr>,
 }
 
+impl Kept {
+    /// Whether it was dropped, or would have been.
+    #[must_use]
+    pub fn is_drop(&self) -> bool {
+        Reason::from_number(self.event.reason).is_some_and(|reason| reason.action() == Action::Drop)
+    }
+}
+
 /// The memory.
 #[derive(Debug, Default)]
 pub struct History {
@@ -50,7 +58,7 @@ impl History {
         self.last += 1;
         let kept = Kept { number: self.last, event, service, source };
         push(&mut self.recent, RECENT, kept);
-        if Reason::from_number(event.reason).is_some_and(|reason| reason.action() == Action::Drop) {
+        if kept.is_drop() {
             push(self.drops.entry(event.reason).or_default(), DROPS, kept);
         }
     }

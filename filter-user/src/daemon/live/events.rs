@@ -78,6 +78,11 @@ impl Live {
         Ok(Page { schema: 1, next, missed, lost, events: found.iter().filter_map(line).collect() })
     }
 
+    /// What somebody makes of all events that are remembered, oldest first.
+    pub fn remembered<T>(&self, make: impl FnOnce(&mut dyn Iterator<Item = &Kept>) -> T) -> T {
+        make(&mut self.history().after(0).1)
+    }
+
     /// The last remembered drop of a source.
     pub fn last_drop(&self, source: &IpNet, frames: bool) -> Result<Option<Line>> {
         let services = self.sampled_services()?;

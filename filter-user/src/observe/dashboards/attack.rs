@@ -175,7 +175,7 @@ const LIMITS: &[Panel] = &[
         "pps",
         Stacked,
     )
-    .asks(&[target(
+    .wide(8).asks(&[target(
         "sum by (limiter) (rate(floodwall_ratelimit_dropped_total{%}[$__rate_interval]))",
         "{{limiter}}",
     )]),
@@ -185,8 +185,18 @@ const LIMITS: &[Panel] = &[
         "none",
         States(&[(0.0, "no", YES), (1.0, "armed", WARN)]),
     )
-    .asks(&[target(
+    .wide(8).asks(&[target(
         "max by (service) (floodwall_stray_armed{%,service=~\"$service\"})",
+        "{{service}}",
+    )]),
+    panel(
+        "Limits of sources tightened",
+        "1 while the detector keeps the limits of sources narrower, because nothing else helps against the attack (detect.tighten).",
+        "none",
+        States(&[(0.0, "no", YES), (1.0, "tightened", WARN)]),
+    )
+    .wide(8).asks(&[target(
+        "max by (service) (floodwall_limits_tightened{%,service=~\"$service\"})",
         "{{service}}",
     )]),
     panel(
