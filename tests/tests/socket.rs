@@ -70,7 +70,7 @@ fn status(answer: &str) -> u32 {
 }
 
 /// Requests about one thing that is not there.
-const ABSENT: [&str; 3] = ["/v1/feeds/show", "/v1/attacks/{id}", "/v1/events/last"];
+const ABSENT: [&str; 4] = ["/v1/feeds/show", "/v1/attacks/{id}", "/v1/incidents/{id}", "/v1/events/last"];
 
 /// A path with what it cannot do without.
 fn asked_of(path: &str) -> String {

@@ -21,6 +21,7 @@ pub mod explain;
 pub mod failure;
 pub mod feed;
 pub mod history;
+pub mod incident;
 pub mod init;
 pub mod man;
 pub mod output;
@@ -157,6 +158,9 @@ enum Command {
     /// Attacks that the detector has found
     #[command(subcommand)]
     Attack(attack::Command),
+    /// Attacks as they are kept: what happened, what was done, whom it cost
+    #[command(subcommand)]
+    Incident(incident::Command),
     /// Block lists that somebody else keeps
     #[command(subcommand)]
     Feed(feed::Command),
@@ -211,6 +215,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Watch(args) => watch::run(&args, &socket, out),
         Command::Capture(args) => capture::run(&args, &socket, out),
         Command::Attack(command) => attack::run(&command, &socket, out),
+        Command::Incident(command) => incident::run(&command, &socket, out),
         Command::Feed(command) => feed::run(&command, &socket, out),
         Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),

@@ -24,6 +24,7 @@ use filter_common::{
     reason::REASONS,
 };
 
+pub(super) use self::form::told;
 pub use self::form::{ActLine, Attacks, Heavy, Line, One, VectorLine, short};
 use self::keep::Usual;
 use super::{
@@ -41,6 +42,7 @@ use crate::{
         baseline::{Baseline, Bounds},
         load::{Seen, ServiceFacts, Tick},
         read::Reader,
+        record::Recorder,
         respond::{Bans, Limits},
         vector::{VECTORS, Vector},
     },
@@ -147,6 +149,7 @@ pub(super) struct Detection {
     names: Vec<String>,
     generation: Option<u64>,
     completed: Option<u64>,
+    pub(super) recorder: Recorder,
     counted: Option<Box<[u64; REASONS]>>,
     pub(super) bans: Bans,
     leases: BTreeMap<(usize, Arming), u64>,
@@ -178,6 +181,7 @@ impl Detection {
             names: Vec::new(),
             generation: None,
             completed: None,
+            recorder: Recorder::default(),
             counted: None,
             bans: Bans::default(),
             leases: BTreeMap::new(),
@@ -278,7 +282,10 @@ impl Detection {
             ServiceFacts { sockets: served, checked: view.checks[usize::from(number == 0)] && served }
         });
         self.detector.set_services(facts.collect());
-        Ok(self.detector.tick(&Tick { now, seen: &seen, counted: counted.as_deref(), completed: since }))
+        let tick = Tick { now, seen: &seen, counted: counted.as_deref(), completed: since };
+        let changes = self.detector.tick(&tick);
+        self.recorder.tick(&tick, self.detector.active());
+        Ok(changes)
     }
 
     /// With `mode = "act"`: keeps armed what attacks ask for.

@@ -5,20 +5,24 @@ mod bans;
 mod detect;
 mod events;
 mod feeds;
+mod incidents;
 mod revisions;
 mod standing;
 mod state;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use tracing::{error, info, warn};
 
-use self::state::State;
+use self::{incidents::Desk, state::State};
 use super::{
     api::Rotate,
     bans::Keeper,
@@ -47,6 +51,10 @@ pub struct Live {
     state: Mutex<State>,
     /// Taken before `state`, never while that is held.
     keeper: Mutex<Keeper>,
+    /// Taken before `detection`, and held while incidents are written.
+    incidents: Mutex<Desk>,
+    /// Incidents that were kept, and writings of them that failed.
+    incident_figures: [AtomicU64; 2],
     detection: Mutex<Detection>,
     /// Taken by itself or behind `detection`.
     history: Mutex<History>,
@@ -63,8 +71,10 @@ impl Live {
         let state = State::start(loaded, ledger, begin, replace, &mut keeper)?;
         let detection = Mutex::new(Detection::new(&state.settings));
         let (path, started) = (path.to_owned(), Instant::now());
+        let incidents = Mutex::new(Desk::open(state.settings.daemon.state.as_ref()));
         let (state, keeper, board) = (Mutex::new(state), Mutex::new(keeper), Mutex::new(board));
-        Ok(Self { path, started, state, keeper, detection, history: Mutex::default(), board })
+        let (incident_figures, history) = <_>::default();
+        Ok(Self { path, started, state, keeper, incidents, incident_figures, detection, history, board })
     }
 
     /// A panic while it was held has left whole values behind: every change is one assignment.
@@ -182,7 +192,9 @@ impl Live {
         match Sample::read(&state.dataplane) {
             Ok(sample) => {
                 let absent = state.plan.absent.clone();
-                let facts = Facts { commit: state.standing(), attacks, syns, absent, ..state.facts.clone() };
+                let incidents = self.incident_figures.each_ref().map(|figure| figure.load(Relaxed));
+                let commit = state.standing();
+                let facts = Facts { commit, absent, syns, attacks, incidents, ..state.facts.clone() };
                 drop(state);
                 Some((sample, Facts { feeds: self.feeds(None), ..facts }))
             }

@@ -10,7 +10,7 @@
 //! - [`allow`]: who is let through for a while, on request.
 //! - [`bans`]: bans on request, and what is never banned.
 //! - [`detect`]: attacks: what the detector reads, what it arms and bans, what is asked about it.
-//! - [`events`]: sampled packets on request.
+//! - [`events`]: sampled packets on request; [`incidents`]: attacks as they are kept.
 //! - [`feeds`]: when feeds are looked at, and the requests about them.
 //! - [`ledger`]: revisions of the configuration, kept in `daemon.state`; [`deadline`]: time limits that outlive a boot.
 //! - [`commit`]: apply, confirm, roll back, bypass on request; [`probes`]: what has to work meanwhile.
@@ -29,6 +29,7 @@ pub mod deadline;
 pub mod detect;
 pub mod events;
 pub mod feeds;
+pub mod incidents;
 pub mod kernel_log;
 pub mod ledger;
 pub mod links;
@@ -116,6 +117,7 @@ pub async fn run(
     children.cancel();
     live.keep_bans(true);
     live.keep_usual(true);
+    live.keep_incidents(true);
     let _ = std::fs::remove_file(&socket);
     systemd::stopping();
     info!("stopped; the filter stays attached, `floodwall detach` removes it");
@@ -162,6 +164,7 @@ async fn turn(live: &Arc<Live>, stop: &CancellationToken, mut hangups: Hangups) 
                 tokio::task::spawn_blocking(move || {
                     live.keep_bans(false);
                     live.keep_usual(false);
+                    live.keep_incidents(false);
                 });
             }
             _ = retry.tick() => live.retry_stepped_down(),

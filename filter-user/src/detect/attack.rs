@@ -55,6 +55,10 @@ pub struct Attack {
     pub seen: u64,
     /// What it is made of.
     pub hits: Vec<Hit>,
+    /// Packets per second of all vectors together, at the last turn.
+    pub pps: f64,
+    /// Bits per second.
+    pub bps: f64,
     /// Most packets per second of all vectors together.
     pub peak_pps: f64,
     /// Most bits per second.
@@ -78,6 +82,8 @@ impl Attack {
             ended: None,
             seen: now,
             hits: Vec::new(),
+            pps: 0.0,
+            bps: 0.0,
             peak_pps: 0.0,
             peak_bps: 0.0,
             acts: Vec::new(),
@@ -102,6 +108,7 @@ impl Attack {
             pps += load.pps;
             bps += load.bps;
         }
+        (self.pps, self.bps) = (pps, bps);
         self.peak_pps = self.peak_pps.max(pps);
         self.peak_bps = self.peak_bps.max(bps);
     }
@@ -112,7 +119,7 @@ impl Attack {
     }
 }
 
-/// The /24 or /48 of an address: what logs show of it.
+/// The /24 or /48 of an address: what logs and incidents show of it.
 #[must_use]
 pub fn prefix(address: IpAddr) -> IpNet {
     let length = if address.is_ipv4() { 24 } else { 48 };

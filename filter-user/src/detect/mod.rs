@@ -5,7 +5,7 @@
 //! - [`read`]: an event to what it means.
 //! - [`load`]: samples to packets per second that nobody honest explains.
 //! - [`baseline`]: what is usual.
-//! - [`attack`]: what is found; [`top`]: who sends most; [`respond`]: who may be banned for it.
+//! - [`attack`]: what is found; [`top`]: who sends most; [`respond`]: who may be banned for it; [`record`]: its course.
 //!
 //! What tells a flash crowd from a flood is completion. SYNs count only as far as no handshake was completed for them (the stack
 //! says how many were, and each needs the acknowledgment number that only its receiver knows); segments only where they belong to no
@@ -16,6 +16,7 @@ pub mod attack;
 pub mod baseline;
 pub mod load;
 pub mod read;
+pub mod record;
 pub mod respond;
 pub mod top;
 pub mod vector;
@@ -252,6 +253,12 @@ impl Detector {
     }
 
     /// Those that go on.
+    #[must_use]
+    pub fn active(&self) -> &[Attack] {
+        &self.active
+    }
+
+    /// The same, to note what is done.
     pub fn active_mut(&mut self) -> &mut [Attack] {
         &mut self.active
     }

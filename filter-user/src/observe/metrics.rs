@@ -71,6 +71,8 @@ pub struct Facts {
     pub syns: Vec<f64>,
     /// By service number: how often each vector of attacks was found, and whether it goes on.
     pub attacks: Vec<[(u64, bool); VECTORS]>,
+    /// Incidents kept since the daemon started, and writings that failed.
+    pub incidents: [u64; 2],
 }
 
 /// The verdict label: in observe mode everything passes, and what enforcing would have done is told apart.
@@ -232,6 +234,9 @@ fn attacks(sample: &Sample, facts: &Facts, values: &mut Collected) {
             values.set(&table::ATTACK_ACTIVE, &labels, flag(goes_on));
             values.add(&table::ATTACKS, &labels, count);
         }
+    }
+    for (result, count) in label::KEEPING.into_iter().zip(facts.incidents) {
+        values.add(&table::INCIDENTS, &[result], count);
     }
     values.add(&table::EVENTS, &[], sample.events.written);
     values.add(&table::EVENTS_LOST, &["ring_full"], sample.events.full);

@@ -177,7 +177,7 @@ impl One {
     }
 }
 
-fn told<K: ToString>(text: &mut String, title: &str, list: &[Heavy<K>]) {
+pub(in crate::daemon) fn told<K: ToString>(text: &mut String, title: &str, list: &[Heavy<K>]) {
     if !list.is_empty() {
         let _ = writeln!(text, "{title}:");
     }

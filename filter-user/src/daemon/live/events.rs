@@ -18,17 +18,17 @@ use crate::{
 };
 
 /// From the data path's clock to seconds since 1970.
-struct Clock {
+pub(super) struct Clock {
     monotonic: u64,
     wall: SystemTime,
 }
 
 impl Clock {
-    fn now() -> Result<Self> {
+    pub(super) fn now() -> Result<Self> {
         Ok(Self { monotonic: monotonic()?, wall: SystemTime::now() })
     }
 
-    fn seconds(&self, time: u64) -> f64 {
+    pub(super) fn seconds(&self, time: u64) -> f64 {
         let ago = Duration::from_nanos(self.monotonic.saturating_sub(time));
         let then = self.wall.checked_sub(ago).unwrap_or(UNIX_EPOCH);
         // To the millisecond: the data path's clock goes by ticks.
@@ -37,7 +37,7 @@ impl Clock {
 }
 
 /// Its name, or its number if it is gone.
-fn interface(index: u32) -> String {
+pub(super) fn interface(index: u32) -> String {
     let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
     name.unwrap_or_else(|| index.to_string())
 }

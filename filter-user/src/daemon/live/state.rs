@@ -308,6 +308,7 @@ fn facts(settings: &Settings, plan: &Plan) -> Facts {
     Facts {
         commit: Standing::default(),
         attacks: Vec::new(),
+        incidents: [0; 2],
         syns: Vec::new(),
         absent: Vec::new(),
         lists: plan.lists.prefixes,

@@ -248,4 +248,14 @@ const SAMPLES: &[Panel] = &[
     )
     .from(&[(1000.0, WARN)])
     .asks(&[target("sum by (cause) (rate(floodwall_events_lost_total{%}[$__rate_interval]))", "{{cause}}")]),
+    panel(
+        "Incidents in the last hour",
+        "Attacks that were kept as evidence (floodwall incident list), and writings of them that failed: the disk is full, or daemon.state is not the daemon's own.",
+        "short",
+        Lines,
+    )
+    .wide(24).asks(&[target(
+        "sum by (result) (increase(floodwall_incidents_total{%}[1h]))",
+        "{{result}}",
+    )]),
 ];

@@ -63,6 +63,8 @@ pub(super) const LIMITS: [(&str, Reason); 13] = [
 pub(super) const WAYS: [&str; 3] = ["native", "generic", "offloaded"];
 /// Hooks that programs of ours are attached to.
 pub(super) const HOOKS: [&str; 3] = ["xdp", "tc", "egress"];
+/// How the keeping of an incident went.
+pub(super) const KEEPING: [&str; 2] = ["kept", "failed"];
 /// Address families.
 pub(super) const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
 
@@ -82,6 +84,7 @@ labels! {
     LOOK "result" Values::Fixed(|| Looks::default().by_label().map(|(label, _)| label).to_vec());
     VECTOR "vector" Values::Fixed(|| Vector::ALL.iter().map(|vector| vector.label()).collect());
     CAUSE "cause" Values::Fixed(|| vec!["ring_full", "budget"]);
+    KEPT "result" Values::Fixed(|| KEEPING.to_vec());
     LIMITER "limiter" Values::Fixed(|| LIMITS.map(|(label, _)| label).to_vec());
     LIST "list" Values::Fixed(|| vec!["allow", "block"]);
     FAMILY "family" Values::Fixed(|| FAMILIES.to_vec());

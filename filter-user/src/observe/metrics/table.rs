@@ -2,8 +2,9 @@
 //! expressions follow from here.
 
 use super::label::{
-    ATTACHED, BAN_KIND, CAUSE, COOKIE, FAMILY, FEED, HAND_OVER, HOOK, INTERFACE, LEFT_OUT, LIMITER, LIST,
-    LOOK, Label, MAP, MODE_LABEL, ORIGIN, REASON, RULE, RULE_VERDICT, SERVICE, VECTOR, VERDICT, VERSION,
+    ATTACHED, BAN_KIND, CAUSE, COOKIE, FAMILY, FEED, HAND_OVER, HOOK, INTERFACE, KEPT, LEFT_OUT, LIMITER,
+    LIST, LOOK, Label, MAP, MODE_LABEL, ORIGIN, REASON, RULE, RULE_VERDICT, SERVICE, VECTOR, VERDICT,
+    VERSION,
 };
 
 /// A metric's type.
@@ -126,6 +127,8 @@ metrics! {
         "1 while the detector sees such an attack; service * is the rest of the host.";
     ATTACKS Counter Number "attacks_total" [VECTOR, SERVICE]
         "Attacks that began since the daemon started; service * is the rest of the host.";
+    INCIDENTS Counter Number "incidents_total" [KEPT]
+        "Attacks kept in daemon.state as incidents since the daemon started, and writings of them that failed.";
     EVENTS Counter Packets "events_total" []
         "Sampled packets that the data path told the daemon of: what the detector knows.";
     EVENTS_LOST Counter Packets "events_lost_total" [CAUSE]

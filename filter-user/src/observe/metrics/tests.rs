@@ -82,6 +82,7 @@ fn facts() -> Facts {
         reload_successful: true,
         reload_success: SystemTime::UNIX_EPOCH,
         attacks: vec![],
+        incidents: [3, 1],
         absent: vec!["eth9".to_owned()],
         syns: vec![1.0, 70.4],
         commit: Standing { revision: 7, confirm_seconds: Some(9), quarantined: 2, ..Standing::default() },

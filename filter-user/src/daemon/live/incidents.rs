@@ -1,0 +1,179 @@
+//! When an attack is written down, and what of the daemon's state goes into it.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{MutexGuard, PoisonError, TryLockError, atomic::Ordering::Relaxed},
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::Result;
+use filter_common::reason::Reason;
+use tracing::{error, info};
+
+use super::{
+    Live,
+    events::{Clock, interface},
+};
+use crate::{
+    daemon::{
+        deadline::wall,
+        detect::{Detection, Line, One},
+        events,
+        incidents::{
+            Fixed, Incident, Incidents, Shelf, Standing,
+            form::{id, without_source},
+        },
+    },
+    dataplane::monotonic,
+    detect::{attack::Attack, vector::Evidence},
+};
+
+/// How often an attack that goes on is written down.
+const PAUSE: Duration = Duration::from_secs(10);
+/// How long handshakes after its end are waited for.
+const AFTER: u64 = 60_000_000_000;
+/// Packets of an incident, and of those of one reason.
+const SAMPLES: usize = 10;
+const PER_REASON: usize = 3;
+
+/// An attack that is written again.
+#[derive(Debug)]
+struct Open {
+    fixed: Fixed,
+    written: Option<Instant>,
+    /// As it was written.
+    state: Standing,
+}
+
+/// Where incidents are written.
+#[derive(Debug)]
+pub(super) struct Desk {
+    shelf: Shelf,
+    /// By the attack's number.
+    open: BTreeMap<u64, Open>,
+    /// The last complaint, told once.
+    complaint: Option<String>,
+}
+
+impl Desk {
+    pub(super) fn open(state: &Path) -> Self {
+        Self { shelf: Shelf::open(state), open: BTreeMap::new(), complaint: None }
+    }
+
+    /// An id that no other attack has.
+    fn id(&self, began: u64, number: u64) -> String {
+        let mut number = number;
+        while self.shelf.has(&id(began, number)) {
+            number += 1;
+        }
+        id(began, number)
+    }
+}
+
+impl Live {
+    /// Taken before all others but the keeper of bans.
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.incidents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what has changed, if it is time, or `now`. It waits for the disk.
+    pub fn keep_incidents(&self, now: bool) {
+        let mut desk = match self.incidents.try_lock() {
+            Ok(desk) => desk,
+            Err(TryLockError::WouldBlock) if !now => return,
+            Err(_) => self.desk(),
+        };
+        let kept = self.due(&mut desk, now).and_then(|due| {
+            for incident in due {
+                let is_new = desk.shelf.put(&incident)?;
+                self.incident_figures[0].fetch_add(u64::from(is_new), Relaxed);
+            }
+            desk.shelf.thin_out(wall())
+        });
+        let complaint = kept.err().map(|problem| format!("{problem:#}"));
+        if let Some(text) = &complaint {
+            self.incident_figures[1].fetch_add(1, Relaxed);
+            if desk.complaint.as_ref() != Some(text) {
+                error!("an attack is not kept: {text}");
+            }
+        }
+        desk.complaint = complaint;
+    }
+
+    /// What is to be written.
+    fn due(&self, desk: &mut Desk, now: bool) -> Result<Vec<Incident>> {
+        let mut detection = self.detection();
+        let mut due = Vec::new();
+        for number in detection.recorder.attacks() {
+            let (Some(attack), Some(course)) = (detection.attack(number), detection.recorder.course(number))
+            else {
+                detection.recorder.forget(number);
+                desk.open.remove(&number);
+                continue;
+            };
+            let clock = monotonic()?;
+            let line = Line::new(attack, detection.service(attack.service), clock, SystemTime::now());
+            if !desk.open.contains_key(&number) {
+                desk.open.insert(number, self.opened(desk.id(line.began, number), &line));
+            }
+            let Some(open) = desk.open.get_mut(&number) else { continue };
+            let state = if attack.ended.is_some() { Standing::Over } else { Standing::Active };
+            let is_done =
+                course.is_done() || attack.ended.is_some_and(|end| clock.saturating_sub(end) > AFTER);
+            let is_late = open.written.is_none_or(|at| at.elapsed() >= PAUSE);
+            if is_late || is_done || now || open.state != state {
+                self.pick(&mut open.fixed.samples, attack, &detection)?;
+                due.push(Incident::new(&open.fixed, One::new(attack, line), course, wall()));
+                (open.written, open.state) = (Some(Instant::now()), state);
+            }
+            if is_done {
+                let incident = &open.fixed.id;
+                info!(incident, "the attack is kept: floodwall incident show {incident}");
+                detection.recorder.forget(number);
+                desk.open.remove(&number);
+            }
+        }
+        Ok(due)
+    }
+
+    fn opened(&self, id: String, line: &Line) -> Open {
+        let state = self.state();
+        let (revision, mode) = (state.ledger.active().map_or(0, |active| active.number), state.facts.mode);
+        drop(state);
+        let mode = mode.label().to_owned();
+        let fixed = Fixed { id, began: line.began, revision, mode, samples: Vec::new() };
+        Open { fixed, written: None, state: Standing::Active }
+    }
+
+    /// Takes some of its packets, as long as there are few: those that nobody honest would send, or that tell nothing either way.
+    fn pick(&self, samples: &mut Vec<events::Line>, attack: &Attack, detection: &Detection) -> Result<()> {
+        let (clock, service) = (Clock::now()?, detection.service(attack.service));
+        let history = self.history();
+        for kept in history.after(0).1.filter(|kept| usize::from(kept.service) == attack.service) {
+            if samples.len() >= SAMPLES {
+                break;
+            }
+            let Some(reason) = Reason::from_number(kept.event.reason) else { continue };
+            let is_other = matches!(Evidence::of(reason), Evidence::Exempt | Evidence::Honest);
+            let same = samples.iter().filter(|line| line.reason == reason.label()).count();
+            let is_known = samples.iter().any(|line| line.number == kept.number);
+            if is_other || is_known || same >= PER_REASON || kept.event.time < attack.began {
+                continue;
+            }
+            let (time, interface) = (clock.seconds(kept.event.time), interface(kept.event.ifindex));
+            samples.extend(events::Line::new(kept, time, [&interface, service], false).map(without_source));
+        }
+        Ok(())
+    }
+
+    /// All that are kept.
+    pub fn incidents(&self) -> Incidents {
+        Incidents { schema: 1, incidents: self.desk().shelf.list() }
+    }
+
+    /// One of them, `latest` the last.
+    pub fn incident(&self, id: &str) -> Result<Option<Incident>> {
+        self.desk().shelf.get(id)
+    }
+}
