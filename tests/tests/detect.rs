@@ -1,6 +1,7 @@
 //! The detector of a real daemon: floods are found, told, acted on, and everything is taken back.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr},
     thread,
     time::{Duration, Instant},
@@ -100,6 +101,14 @@ fn a_udp_flood_is_found() -> Result<()> {
     is_found(Segment::Udp(4444, 64), 5000, "udp", "floor = 200")
 }
 
+/// Five seconds of visits.
+fn visit_as(stand: &Stand, source: Ipv4Addr) -> Result<()> {
+    let timeout = Duration::from_millis(500);
+    let (server, sources) = ((SERVER_V4, 80).into(), vec![IpAddr::from(source)]);
+    let questions = Questions { server, sources, per_second: 200, number: 1000, timeout };
+    stand.pair.client.namespace.run(|| ask(&questions)).map(drop)
+}
+
 /// A source that completes hundreds of handshakes during an attack is banned, and free when it is over; the gateway never is, and
 /// neither is anybody whose address was only forged.
 #[test]
@@ -113,14 +122,8 @@ fn heavy_proven_sources_are_banned_for_the_attack() -> Result<()> {
     wait_for("armed", Duration::from_secs(5), || {
         Ok(stand.floodwall.scrape()?.sum("floodwall_syn_armed", &["service=\"web\""]) > 0.0)
     })?;
-    let visit = |source: Ipv4Addr| {
-        let timeout = Duration::from_millis(500);
-        let (server, sources) = ((SERVER_V4, 80).into(), vec![IpAddr::from(source)]);
-        let questions = Questions { server, sources, per_second: 200, number: 1000, timeout };
-        client.namespace.run(|| ask(&questions))
-    };
-    visit(heavy)?;
-    visit(CLIENT_V4)?;
+    visit_as(&stand, heavy)?;
+    visit_as(&stand, CLIENT_V4)?;
     let banned = || stand.floodwall.cli("ban list --pins {pins}");
     let list = String::from_utf8(banned()?.stdout)?;
     ensure!(list.contains("192.31.196.9/32") && list.contains("auto/syn#1"), "{list}");
@@ -190,4 +193,101 @@ fn off_samples_nothing() -> Result<()> {
     ensure!(attacks(&stand, "")?.is_empty());
     ensure!(stand.floodwall.scrape()?.sum("floodwall_events_total", &[]).total_cmp(&0.0).is_eq());
     Ok(())
+}
+
+fn incidents(stand: &Stand) -> Result<Vec<Value>> {
+    let output = stand.floodwall.cli("incident list --json --socket {socket}")?;
+    let said: Value = serde_json::from_slice(&output.stdout).context("JSON")?;
+    Ok(said["incidents"].as_array().context("a list")?.clone())
+}
+
+fn json(stand: &Stand, line: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&stand.floodwall.succeed(&format!("{line} --json --socket {{socket}}"))?)?)
+}
+
+/// What is kept of an attack: its course, who took part as far as that is proven, what it cost the others.
+#[test]
+fn an_attack_leaves_an_incident() -> Result<()> {
+    let stand = Stand::new(&config("mode = \"act\"\nheavy = 20\n[events]\nsample = 1"))?;
+    let heavy = Ipv4Addr::new(192, 31, 196, 9);
+    let client = &stand.pair.client;
+    client.namespace.ip(&format!("addr add {heavy}/24 dev {}", client.device))?;
+    stand.visit(SERVER_V4.into(), 200, 1500)?;
+    ensure!(incidents(&stand)?.is_empty(), "honest visitors");
+    let (_, _, floods) = found(&stand, &[flood_of(Segment::Syn, Family::V4, 20_000)?])?;
+    visit_as(&stand, heavy)?;
+    wait_for("it is written", Duration::from_secs(5), || {
+        Ok(incidents(&stand)?.iter().any(|incident| incident["state"] == "active"))
+    })?;
+    let sent = floods[0].sent()?.pps();
+    drop(floods);
+    wait_for("its end", Duration::from_secs(15), || {
+        Ok(incidents(&stand)?.iter().any(|incident| incident["state"] == "over"))
+    })?;
+    let incident = json(&stand, "incident show")?;
+    println!("{incident:#}");
+    let number =
+        |pointer: &str| incident.pointer(pointer).and_then(Value::as_f64).context(pointer.to_owned());
+    let peak = number("/attack/peak_pps")?;
+    ensure!(peak > sent * 0.3 && peak < sent * 4.0, "{sent}/s were sent");
+    ensure!(incident["attack"]["vectors"][0]["vector"] == "syn" && incident["attack"]["service"] == "web");
+    ensure!(incident["mode"] == "enforce" && number("/revision")? > 0.0);
+    let course = incident["timeline"].as_array().context("a course")?;
+    let highest = course.iter().filter_map(|point| point["pps"].as_f64()).fold(0.0, f64::max);
+    ensure!(highest > sent * 0.3 && highest <= peak, "{highest} in the course, {peak} at most");
+    ensure!(number("/fates/answered")? > sent, "cookies");
+    let (before, during) =
+        (number("/collateral/handshakes_before")?, number("/collateral/handshakes_during")?);
+    ensure!((50.0..=250.0).contains(&before) && during > 10.0, "{before} before, {during} meanwhile");
+    ensure!(number("/collateral/proven_packets")? > 0.0);
+    for act in incident["attack"]["acts"].as_array().context("acts")? {
+        ensure!(act["undone"].is_u64(), "{act}");
+    }
+    let samples = incident["samples"].as_array().context("samples")?;
+    ensure!(!samples.is_empty(), "no packet of it");
+    let text = incident.to_string();
+    ensure!(text.contains("banned 192.31.196.0/24") && !text.contains("192.31.196.9"), "whole addresses");
+    let shown = stand.floodwall.succeed("incident show --socket {socket}")?;
+    ensure!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    let report = stand.floodwall.succeed("incident export --socket {socket}")?;
+    println!("{report}");
+    ensure!(report.starts_with("# Incident") && report.contains("## Course"), "{report}");
+    let order = "incident export --format xarf --org Example --contact abuse@example.net";
+    let reports = json(&stand, order)?;
+    let reports = reports["reports"].as_array().context("reports")?;
+    ensure!(reports.len() == 1 && reports[0]["source_identifier"] == "192.31.196.0/24", "{reports:?}");
+    wait_for("half a minute", Duration::from_secs(40), || {
+        Ok(json(&stand, "incident show")?["collateral"]["handshakes_after"].is_f64())
+    })?;
+    let kept = stand.floodwall.scrape()?.sum("floodwall_incidents_total", &["result=\"kept\""]);
+    ensure!((kept - 1.0).abs() < 0.5, "{kept} kept");
+    Ok(())
+}
+
+/// A daemon that is killed in an attack has left what it knew; the next one goes on with an incident of its own. A damaged file is
+/// told of and costs no other.
+#[test]
+fn incidents_outlive_a_kill() -> Result<()> {
+    let mut stand = Stand::new(&config("mode = \"act\""))?;
+    let (_, _, floods) = found(&stand, &[flood_of(Segment::Syn, Family::V4, 20_000)?])?;
+    wait_for("it is written", Duration::from_secs(5), || Ok(!incidents(&stand)?.is_empty()))?;
+    let before = incidents(&stand)?.remove(0);
+    stand.floodwall.end(Signal::SIGKILL)?;
+    stand.floodwall.run()?;
+    let after = incidents(&stand)?.pop().context("the incident is gone")?;
+    ensure!(after["id"] == before["id"] && after["state"] == "interrupted", "{before} then {after}");
+    ensure!(after["ended"].is_u64(), "{after}");
+    wait_for("another", Duration::from_secs(10), || Ok(incidents(&stand)?.len() == 2))?;
+    ensure!(incidents(&stand)?[0]["state"] == "active" && incidents(&stand)?[0]["id"] != before["id"]);
+    drop(floods);
+    let id = before["id"].as_str().context("id")?;
+    let path = stand.floodwall.state().join("incidents").join(format!("incident-{id}"));
+    let mut bytes = fs::read(&path)?;
+    *bytes.last_mut().context("bytes")? ^= 1;
+    fs::write(&path, bytes)?;
+    let output = stand.floodwall.cli(&format!("incident show {id} --socket {{socket}}"))?;
+    ensure!(output.status.code() == Some(1) && !path.exists(), "{output:?}");
+    ensure!(incidents(&stand)?.len() == 1, "the other one stays");
+    ensure!(stand.floodwall.said().contains("put aside"), "{}", stand.floodwall.said());
+    stand.visit_well(50)
 }
