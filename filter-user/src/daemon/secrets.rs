@@ -73,8 +73,13 @@ pub struct Secrets {
 impl Secrets {
     /// Takes the keys of `dataplane` over, or arms cookies if there are none in their time.
     pub fn start(dataplane: &Dataplane, settings: Settings) -> Result<Self> {
+        Self::of(dataplane.key_map()?, settings)
+    }
+
+    /// The same with a key map that no program runs on yet.
+    pub fn of(keys: KeyMap, settings: Settings) -> Result<Self> {
         let master = settings.master()?;
-        let mut secrets = Self { keys: dataplane.key_map()?, master, settings };
+        let mut secrets = Self { keys, master, settings };
         secrets.tick()?;
         Ok(secrets)
     }

@@ -15,7 +15,9 @@ use tracing::{info, warn};
 use super::{
     Dataplane, bans,
     bytes::prefix_key,
-    commit, fingerprint, inherit, lists, load,
+    commit, fingerprint, inherit,
+    keymap::KeyMap,
+    lists, load,
     load::MapPaths,
     local::Local,
     netlink, object,
@@ -116,6 +118,12 @@ fn takes_frags(plan: &InterfacePlan, now: xdp::Now) -> bool {
 /// An error before the first swap changes nothing. Programs of interfaces that are not in the plan are
 /// detached. Needs `CAP_BPF`, `CAP_NET_ADMIN`, `CAP_PERFMON` and a bpffs.
 pub fn apply(plan: &Plan) -> Result<Dataplane> {
+    apply_keyed(plan, &|_| Ok(()))
+}
+
+/// The same; a key map that is made anew is given to `first_key` before any program runs on it, so that an upgrade which can use nothing
+/// of the tables before answers SYNs from its first packet on.
+pub fn apply_keyed(plan: &Plan, first_key: &dyn Fn(KeyMap) -> Result<()>) -> Result<Dataplane> {
     ensure!(!plan.interfaces.is_empty(), "no interface is configured");
     raise_memlock();
     let schema = Schema::of(object::filter()?)?.with(&plan.tables, &plan.words)?;
@@ -126,7 +134,7 @@ pub fn apply(plan: &Plan) -> Result<Dataplane> {
         pins.abandon();
         bail!("floodwall panic has taken the filter off: floodwall panic --end lets it be attached again");
     }
-    let notes = apply_locked(plan, &pins, &schema).inspect_err(|_| pins.abandon())?;
+    let notes = apply_locked(plan, &pins, &schema, first_key).inspect_err(|_| pins.abandon())?;
     for note in &notes {
         info!("{note}");
     }
@@ -134,7 +142,12 @@ pub fn apply(plan: &Plan) -> Result<Dataplane> {
 }
 
 /// With the lock held.
-fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema) -> Result<Vec<String>> {
+fn apply_locked(
+    plan: &Plan,
+    pins: &Pins,
+    schema: &Schema,
+    first_key: &dyn Fn(KeyMap) -> Result<()>,
+) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     inherit::inherit(pins, schema)?;
     let seed = seed(pins)?;
@@ -146,7 +159,10 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema) -> Result<Vec<String>
     match running(&targets, plan, schema, pins)? {
         Running::All => info!("the programs that run are the configured ones: adopted as they are"),
         Running::Beside => load_new(&mut targets, plan, schema, pins)?,
-        Running::Others => load_all(&mut targets, plan, schema, pins, &mut notes)?,
+        Running::Others => {
+            load_all(&mut targets, plan, schema, pins, &mut notes)?;
+            begin(plan, pins, first_key)?;
+        }
     }
     let kept = kept(plan, &slots)?;
     commit::commit(&mut targets, &kept, pins, &mut slots, &mut notes)?;
@@ -160,7 +176,7 @@ fn apply_locked(plan: &Plan, pins: &Pins, schema: &Schema) -> Result<Vec<String>
     if became_generic(&targets, pins)? {
         drop(targets);
         pins.stage()?;
-        notes.extend(apply_locked(plan, pins, schema)?);
+        notes.extend(apply_locked(plan, pins, schema, first_key)?);
     }
     Local::open(&pins.map(name::LOCAL), &pins.map(name::HINTS))?.set(&plan.local, &plan.broadcasts)?;
     RuleCounters::open(&pins.map(name::RULE_COUNTERS))?.belong_to(&plan.rule_names)?;
@@ -273,6 +289,19 @@ fn load_all(
     let programs = targets.first_mut().and_then(|target| target.programs.as_mut()).context("no programs")?;
     fill(plan, programs)?;
     bans::move_over(pins)
+}
+
+/// What tables have to hold that are new, before the links are swapped: keys, and this host's addresses.
+fn begin(plan: &Plan, pins: &Pins, first_key: &dyn Fn(KeyMap) -> Result<()>) -> Result<()> {
+    let keys = pins.staged(name::KEYS);
+    if exists(&keys) {
+        first_key(KeyMap::new(&MapData::from_pin(keys).context("KEYS")?)?).context("the first cookie key")?;
+    }
+    let [local, hints] = [name::LOCAL, name::HINTS].map(|name| pins.staged(name));
+    if exists(&local) && exists(&hints) {
+        Local::open(&local, &hints)?.set(&plan.local, &plan.broadcasts)?;
+    }
+    Ok(())
 }
 
 /// Fills the lists of a freshly loaded object, which all interfaces share; running programs keep the old ones.

@@ -65,7 +65,7 @@ mod tables;
 mod tc;
 mod xdp;
 
-pub use apply::apply;
+pub use apply::{apply, apply_keyed};
 pub use bans::{Banned, Figures, Made, New, source_of};
 pub use detach::detach;
 pub use events::{Arming, EventFigures, Events};

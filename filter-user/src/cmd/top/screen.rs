@@ -1,6 +1,6 @@
 //! The screen of `floodwall top`: what is on it, and what keys do.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt::Write as _};
 
 use ratatui::{
     Frame,
@@ -236,7 +236,7 @@ impl Screen {
         let mut text =
             format!("floodwall  {}  revision {}  {}", view.mode, view.revision, interfaces.join(", "));
         if !view.attacks.is_empty() {
-            text += &format!("  ATTACKS: {}, see 5", view.attacks.len());
+            let _ = write!(text, "  ATTACKS: {}, see 5", view.attacks.len());
         }
         let style = Style::new().add_modifier(Modifier::BOLD);
         Paragraph::new(match &self.problem {

@@ -100,9 +100,10 @@ impl State {
         let (mut plan, report) = config::fit(&in_force(&loaded, bypassed), &host)?;
         tell(&report);
         plan.replace = replace;
-        let dataplane = dataplane::apply(&plan)?;
+        let keys = secret_settings(&loaded.settings);
+        let dataplane = dataplane::apply_keyed(&plan, &|map| Secrets::of(map, keys.clone()).map(drop))?;
         plan.replace = false;
-        let secrets = Secrets::start(&dataplane, secret_settings(&loaded.settings)).context("cookie keys")?;
+        let secrets = Secrets::start(&dataplane, keys).context("cookie keys")?;
         tell_attached(&dataplane)?;
         revisions::note_start(&mut ledger, begin, &loaded);
         let mut state = Self {

@@ -46,7 +46,9 @@ impl Shown {
         let mut attacks = live.attacks()?.attacks;
         attacks.retain(|attack| attack.ended.is_none());
         // Acts name who was banned.
-        attacks.iter_mut().for_each(|attack| attack.acts.clear());
+        for attack in &mut attacks {
+            attack.acts.clear();
+        }
         Ok(Self {
             schema: 1,
             version: env!("CARGO_PKG_VERSION"),
@@ -62,7 +64,7 @@ impl Shown {
 }
 
 /// The prefixes that most of these packets say that they are from.
-fn heaviest<'a>(kept: &mut dyn Iterator<Item = &'a Kept>) -> Vec<(IpNet, u64, u64)> {
+fn heaviest(kept: &mut dyn Iterator<Item = &Kept>) -> Vec<(IpNet, u64, u64)> {
     let mut all = HashMap::<IpNet, (u64, u64)>::new();
     for kept in kept {
         let Some(source) = kept.source else { continue };
