@@ -144,7 +144,7 @@ fn export(args: &Export, socket: &Path, out: Output) -> anyhow::Result<ExitCode>
             let reports = xarf::reports(&incident, &reporter(args)?);
             let is_empty = reports.is_empty();
             if is_empty {
-                out.note("no source of this attack is proven: there is nobody to report");
+                out.note("no source of this attack is proven, or only pseudonyms are kept: there is nobody to report");
             }
             if out.json {
                 out.print(&Exported { schema: 1, markdown: None, reports: Some(reports) }, |_| {

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use filter_common::{abi::MAX_INTERFACES, config::Profile};
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{
@@ -177,6 +178,19 @@ pub enum Echo {
     Drop,
 }
 
+/// What is kept of sources' addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Addresses {
+    /// Their /24 or /48.
+    #[default]
+    Truncated,
+    /// All of them.
+    Full,
+    /// A keyed hash.
+    Pseudonym,
+}
+
 /// What becomes of attacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detection {
@@ -238,6 +252,8 @@ section! {
         events: Events = table::<Events>();
         /// The detector of attacks.
         detect: Detect = table::<Detect>();
+        /// What is kept of attacks, and for how long.
+        privacy: Privacy = table::<Privacy>();
         /// Prometheus metrics.
         metrics: Metrics = table::<Metrics>();
     }
@@ -886,6 +902,23 @@ section! {
         bans: Spanned<u32> = number(0..=100_000).or("1000");
         /// How long a ban lasts if the daemon does not live to end it with the attack.
         ban_ttl: Spanned<Duration> = duration(10..=86_400).or("10m");
+    }
+}
+
+section! {
+    /// `[privacy]`: what incidents hold (`floodwall incident`), from the next attack on. What is shown live (`watch`, `attack show`, `ban list`) shows whole
+    /// addresses to those who may ask the daemon; see [privacy](privacy.md).
+    Privacy {
+        /// What stays of a source's address: `truncated` its /24 or /48, `full` all of it, `pseudonym` a keyed hash, written as an
+        /// address of 100::/64, the same for the same address on this host.
+        addresses: Spanned<Addresses> = choice(&[
+            ("truncated", Addresses::Truncated),
+            ("full", Addresses::Full),
+            ("pseudonym", Addresses::Pseudonym),
+        ])
+        .or("truncated");
+        /// How long incidents are kept; at most 200 of them and 16 MiB in any case.
+        retention: Spanned<Duration> = duration(3600..=31_536_000).or("30d");
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! The major components are:
 //! - [`form`]: what an incident says; [`report`]: the same in Markdown; [`xarf`]: reports for those whose hosts took part.
-//! - [`shelf`]: incidents in `daemon.state`, bounded in number, bytes and age.
+//! - [`privacy`]: how much of addresses is kept; [`shelf`]: incidents in `daemon.state`, bounded in number, bytes and age.
 
 pub mod form;
+mod privacy;
 pub mod report;
 mod shelf;
 pub mod xarf;
@@ -20,7 +21,7 @@ use axum::{
 use tokio::task::spawn_blocking;
 
 pub use self::form::{Incident, Incidents, Standing, Summary};
-pub(super) use self::{form::Fixed, shelf::Shelf};
+pub(super) use self::{form::Fixed, privacy::Privacy, shelf::Shelf};
 use super::{
     api::{Refused, Right, Route},
     live::Live,

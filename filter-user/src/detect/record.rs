@@ -62,7 +62,7 @@ pub struct Fates {
 pub struct Collateral {
     /// Packets of sources that had completed a handshake before, estimated from samples.
     pub proven_packets: u64,
-    /// Those of them that were dropped. Whoever forges such an address adds to it, so it is an upper bound.
+    /// Those of them that were dropped. Whoever forges such an address adds to it, and who is banned for the attack: an upper bound.
     pub proven_dropped: u64,
     /// Handshakes per second in the minute before; absent if nobody looked.
     pub handshakes_before: Option<f64>,

@@ -1,20 +1,19 @@
-//! What an incident says. Sources are shortened to their /24 or /48 wherever they appear.
+//! What an incident says. Of sources it holds what `privacy.addresses` allows, wherever they appear.
 
-use std::{collections::BTreeMap, fmt::Write as _, net::IpAddr};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::privacy::Privacy;
 use crate::{
+    config::schema::Addresses,
     daemon::{
         detect::{ActLine, Heavy, Line, One, VectorLine, short, told},
         events,
     },
-    detect::{
-        attack::prefix,
-        record::{Collateral, Course, Fates, Point},
-    },
+    detect::record::{Collateral, Course, Fates, Point},
 };
 
 /// Where an incident stands.
@@ -56,6 +55,8 @@ pub struct Incident {
     pub revision: u64,
     /// `enforce`, or `observe`: what is told as dropped and answered passed in truth.
     pub mode: String,
+    /// What is kept of sources' addresses (`privacy.addresses`).
+    pub addresses: Addresses,
     /// Vectors, peaks, acts.
     pub attack: Line,
     /// What became of the host's packets meanwhile.
@@ -105,12 +106,14 @@ pub struct Incidents {
 }
 
 /// What of an incident is the same whenever it is written.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(in crate::daemon) struct Fixed {
     pub(in crate::daemon) id: String,
     pub(in crate::daemon) began: u64,
     pub(in crate::daemon) revision: u64,
     pub(in crate::daemon) mode: String,
+    pub(in crate::daemon) addresses: Addresses,
+    pub(in crate::daemon) privacy: Privacy,
     pub(in crate::daemon) samples: Vec<events::Line>,
 }
 
@@ -127,35 +130,20 @@ pub(in crate::daemon) fn id(began: u64, number: u64) -> String {
     format!("{digits}-{number}")
 }
 
-/// A prefix that is no longer than what is kept.
-fn shortened(net: IpNet) -> IpNet {
-    let kept = prefix(net.addr());
-    if net.prefix_len() <= kept.prefix_len() { net } else { kept }
-}
-
-/// A text, and whatever is an address or a prefix in it.
-fn shortened_in(text: &str) -> String {
-    let word = |word: &str| {
-        let net = word.parse::<IpNet>().or_else(|_| word.parse::<IpAddr>().map(IpNet::from));
-        net.map_or_else(|_| word.to_owned(), |net| shortened(net).to_string())
-    };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
-}
-
-/// A sampled packet without its sender's last bits.
-pub(in crate::daemon) fn without_source(line: events::Line) -> events::Line {
+/// A sampled packet with what is kept of its source.
+pub(in crate::daemon) fn kept(line: events::Line, privacy: &Privacy) -> events::Line {
     let mut line = line;
     if let Some(packet) = &mut line.packet {
-        packet.source = prefix(packet.source).addr();
+        packet.source = privacy.address(packet.source);
     }
     events::Line { frame: None, ..line }
 }
 
-/// By prefix, the heaviest first.
-fn by_prefix(sources: &[Heavy<IpNet>]) -> Vec<Heavy<IpNet>> {
+/// What is kept of them, together where that is the same; the heaviest first.
+fn heaviest(sources: &[Heavy<IpNet>], privacy: &Privacy) -> Vec<Heavy<IpNet>> {
     let mut sums: BTreeMap<IpNet, [u64; 2]> = BTreeMap::new();
     for source in sources {
-        let [packets, at_least] = sums.entry(shortened(source.who)).or_default();
+        let [packets, at_least] = sums.entry(privacy.net(source.who)).or_default();
         (*packets, *at_least) = (*packets + source.packets, *at_least + source.at_least);
     }
     let sums = sums.into_iter();
@@ -168,7 +156,7 @@ impl Incident {
     /// What is known of it at `written`, seconds since 1970.
     pub(in crate::daemon) fn new(fixed: &Fixed, one: One, course: &Course, written: u64) -> Self {
         let One { attack, prefixes, proven, error, .. } = one;
-        let acts = attack.acts.into_iter().map(|act| ActLine { what: shortened_in(&act.what), ..act });
+        let acts = attack.acts.into_iter().map(|act| ActLine { what: fixed.privacy.text(&act.what), ..act });
         let attack = Line { began: fixed.began, acts: acts.collect(), ..attack };
         Self {
             schema: 1,
@@ -180,8 +168,9 @@ impl Incident {
             fates: course.fates(),
             collateral: course.collateral(),
             timeline: course.points(),
-            prefixes,
-            proven: by_prefix(&proven),
+            addresses: fixed.addresses,
+            prefixes: heaviest(&prefixes, &fixed.privacy),
+            proven: heaviest(&proven, &fixed.privacy),
             error,
             samples: fixed.samples.clone(),
             attack,
@@ -336,7 +325,9 @@ pub(super) mod tests {
             began,
             revision: 3,
             mode: "enforce".to_owned(),
-            samples: vec![without_source(sample())],
+            addresses: Addresses::Truncated,
+            privacy: Privacy::Truncated,
+            samples: vec![kept(sample(), &Privacy::Truncated)],
         };
         let points = (0..90).map(|n| Point { after: 2 * n, pps: 1000 * (n + 1), ..Point::default() });
         let timeline = points.collect();
@@ -372,10 +363,6 @@ pub(super) mod tests {
         let proven: Vec<_> = incident.proven.iter().map(|h| (h.who.to_string(), h.packets)).collect();
         assert_eq!(proven, [("192.31.196.0/24".to_owned(), 70), ("2620:4f:8000::/48".to_owned(), 50)]);
         assert_eq!(incident.samples[0].frame, None);
-        assert_eq!(
-            shortened_in("from 10.0.0.0/8 and 2620:4f:8000::1"),
-            "from 10.0.0.0/8 and 2620:4f:8000::/48"
-        );
     }
 
     #[test]

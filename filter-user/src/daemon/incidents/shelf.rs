@@ -19,8 +19,6 @@ const KEPT: usize = 200;
 const KEPT_BYTES: u64 = 16 << 20;
 /// Damaged files that are kept aside.
 const ASIDE: usize = 8;
-/// How long they are kept.
-const RETENTION: Duration = Duration::from_hours(30 * 24);
 
 /// All that are kept, by id, which is by time.
 #[derive(Debug, Default)]
@@ -104,15 +102,15 @@ impl Shelf {
         self.known.values().rev().map(|(summary, _)| summary.clone()).collect()
     }
 
-    /// Forgets what is too old at `wall`, seconds since 1970, and the oldest of too many.
-    pub(in crate::daemon) fn thin_out(&mut self, wall: u64) -> Result<()> {
+    /// Forgets what is older than `retention` at `wall`, seconds since 1970, and the oldest of too many.
+    pub(in crate::daemon) fn thin_out(&mut self, wall: u64, retention: Duration) -> Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let mut count = self.known.len();
         let mut bytes: u64 = self.known.values().map(|(_, size)| size).sum();
         let mut old = Vec::new();
         for (id, (summary, size)) in &self.known {
             let age = wall.saturating_sub(summary.ended.unwrap_or(wall));
-            if count > KEPT || bytes > KEPT_BYTES || age > RETENTION.as_secs() {
+            if count > KEPT || bytes > KEPT_BYTES || age > retention.as_secs() {
                 (count, bytes) = (count - 1, bytes - size);
                 old.push(id.clone());
             }
@@ -139,6 +137,7 @@ mod tests {
     use super::{super::form::tests::incident, *};
 
     const DAY: u64 = 86_400;
+    const RETENTION: Duration = Duration::from_secs(30 * DAY);
 
     fn state() -> (tempfile::TempDir, std::path::PathBuf) {
         let parent = tempfile::tempdir().unwrap();
@@ -175,13 +174,13 @@ mod tests {
         for number in 0..KEPT as u64 + 3 {
             shelf.put(&incident(100 * DAY + number, number)).unwrap();
         }
-        shelf.thin_out(100 * DAY).unwrap();
+        shelf.thin_out(100 * DAY, RETENTION).unwrap();
         assert_eq!(shelf.list().len(), KEPT);
         assert_eq!(ids(&shelf).last(), Some(&incident(100 * DAY + 3, 3).id), "three of them went");
         assert_eq!(ids(&Shelf::open(&state)), ids(&shelf), "from the disk as well");
-        shelf.thin_out(7).unwrap();
+        shelf.thin_out(7, RETENTION).unwrap();
         assert_eq!(shelf.list().len(), KEPT, "a clock in 1970 forgets nothing");
-        shelf.thin_out(131 * DAY).unwrap();
+        shelf.thin_out(131 * DAY, RETENTION).unwrap();
         assert!(ids(&shelf).is_empty() && ids(&Shelf::open(&state)).is_empty());
     }
 

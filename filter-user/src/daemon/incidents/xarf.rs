@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::form::{Incident, utc};
-use crate::{daemon::detect::Heavy, explain::frame::to_hex};
+use crate::{config::schema::Addresses, daemon::detect::Heavy, explain::frame::to_hex};
 
 /// Version of the format.
 const VERSION: &str = "4.2.0";
@@ -35,10 +35,11 @@ fn tcp(incident: &Incident) -> impl Iterator<Item = String> {
         .filter(|label| matches!(label.as_str(), "syn" | "ack" | "rst_fin" | "syn_ack"))
 }
 
-/// The reports; none if nobody can be named.
+/// The reports; none if nobody can be named, as with pseudonyms.
 #[must_use]
 pub fn reports(incident: &Incident, reporter: &Reporter) -> Vec<Value> {
-    let Some(vector) = tcp(incident).next() else { return Vec::new() };
+    let has_names = incident.addresses != Addresses::Pseudonym;
+    let Some(vector) = tcp(incident).next().filter(|_| has_names) else { return Vec::new() };
     incident.proven.iter().map(|source| report(incident, reporter, source, &vector)).collect()
 }
 
@@ -150,5 +151,7 @@ mod tests {
         let mut forged = incident(1_795_374_900, 7);
         forged.proven.clear();
         assert!(reports(&forged, &reporter()).is_empty());
+        let nameless = Incident { addresses: Addresses::Pseudonym, ..incident(1_795_374_900, 7) };
+        assert!(reports(&nameless, &reporter()).is_empty());
     }
 }

@@ -21,8 +21,8 @@ use crate::{
         detect::{Detection, Line, One},
         events,
         incidents::{
-            Fixed, Incident, Incidents, Shelf, Standing,
-            form::{id, without_source},
+            Fixed, Incident, Incidents, Privacy, Shelf, Standing,
+            form::{self, id},
         },
     },
     dataplane::monotonic,
@@ -38,7 +38,6 @@ const SAMPLES: usize = 10;
 const PER_REASON: usize = 3;
 
 /// An attack that is written again.
-#[derive(Debug)]
 struct Open {
     fixed: Fixed,
     written: Option<Instant>,
@@ -46,14 +45,28 @@ struct Open {
     state: Standing,
 }
 
+/// What is to be written.
+struct Due {
+    /// The attack's number.
+    number: u64,
+    incident: Incident,
+    /// Nothing more will be known of it.
+    is_done: bool,
+}
+
 /// Where incidents are written.
-#[derive(Debug)]
 pub(super) struct Desk {
     shelf: Shelf,
     /// By the attack's number.
     open: BTreeMap<u64, Open>,
     /// The last complaint, told once.
     complaint: Option<String>,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("shelf", &self.shelf).finish_non_exhaustive()
+    }
 }
 
 impl Desk {
@@ -85,11 +98,13 @@ impl Live {
             Err(_) => self.desk(),
         };
         let kept = self.due(&mut desk, now).and_then(|due| {
-            for incident in due {
-                let is_new = desk.shelf.put(&incident)?;
+            for due in due {
+                let is_new = desk.shelf.put(&due.incident)?;
                 self.incident_figures[0].fetch_add(u64::from(is_new), Relaxed);
+                self.written(&mut desk, &due);
             }
-            desk.shelf.thin_out(wall())
+            let retention = *self.state().settings.privacy.retention.as_ref();
+            desk.shelf.thin_out(wall(), retention)
         });
         let complaint = kept.err().map(|problem| format!("{problem:#}"));
         if let Some(text) = &complaint {
@@ -101,8 +116,21 @@ impl Live {
         desk.complaint = complaint;
     }
 
+    /// Only now: what could not be written is tried again.
+    fn written(&self, desk: &mut Desk, due: &Due) {
+        let Due { number, ref incident, is_done } = *due;
+        if is_done {
+            let id = &incident.id;
+            info!(incident = id, "the attack is kept: floodwall incident show {id}");
+            self.detection().recorder.forget(number);
+            desk.open.remove(&number);
+        } else if let Some(open) = desk.open.get_mut(&number) {
+            (open.written, open.state) = (Some(Instant::now()), incident.state);
+        }
+    }
+
     /// What is to be written.
-    fn due(&self, desk: &mut Desk, now: bool) -> Result<Vec<Incident>> {
+    fn due(&self, desk: &mut Desk, now: bool) -> Result<Vec<Due>> {
         let mut detection = self.detection();
         let mut due = Vec::new();
         for number in detection.recorder.attacks() {
@@ -123,15 +151,9 @@ impl Live {
                 course.is_done() || attack.ended.is_some_and(|end| clock.saturating_sub(end) > AFTER);
             let is_late = open.written.is_none_or(|at| at.elapsed() >= PAUSE);
             if is_late || is_done || now || open.state != state {
-                self.pick(&mut open.fixed.samples, attack, &detection)?;
-                due.push(Incident::new(&open.fixed, One::new(attack, line), course, wall()));
-                (open.written, open.state) = (Some(Instant::now()), state);
-            }
-            if is_done {
-                let incident = &open.fixed.id;
-                info!(incident, "the attack is kept: floodwall incident show {incident}");
-                detection.recorder.forget(number);
-                desk.open.remove(&number);
+                self.pick(&mut open.fixed, attack, &detection)?;
+                let incident = Incident::new(&open.fixed, One::new(attack, line), course, wall());
+                due.push(Due { number, incident, is_done });
             }
         }
         Ok(due)
@@ -139,15 +161,26 @@ impl Live {
 
     fn opened(&self, id: String, line: &Line) -> Open {
         let state = self.state();
-        let (revision, mode) = (state.ledger.active().map_or(0, |active| active.number), state.facts.mode);
+        let revision = state.ledger.active().map_or(0, |active| active.number);
+        let mode = state.facts.mode.label().to_owned();
+        let addresses = *state.settings.privacy.addresses.as_ref();
+        let privacy = Privacy::new(addresses, state.settings.daemon.state.as_ref());
         drop(state);
-        let mode = mode.label().to_owned();
-        let fixed = Fixed { id, began: line.began, revision, mode, samples: Vec::new() };
+        let (addresses, privacy) = match privacy {
+            Ok(privacy) => (addresses, privacy),
+            Err(problem) => {
+                error!("no key for pseudonyms, addresses are truncated: {problem:#}");
+                <_>::default()
+            }
+        };
+        let samples = Vec::new();
+        let fixed = Fixed { id, began: line.began, revision, mode, addresses, privacy, samples };
         Open { fixed, written: None, state: Standing::Active }
     }
 
     /// Takes some of its packets, as long as there are few: those that nobody honest would send, or that tell nothing either way.
-    fn pick(&self, samples: &mut Vec<events::Line>, attack: &Attack, detection: &Detection) -> Result<()> {
+    fn pick(&self, fixed: &mut Fixed, attack: &Attack, detection: &Detection) -> Result<()> {
+        let Fixed { samples, privacy, .. } = fixed;
         let (clock, service) = (Clock::now()?, detection.service(attack.service));
         let history = self.history();
         for kept in history.after(0).1.filter(|kept| usize::from(kept.service) == attack.service) {
@@ -162,7 +195,8 @@ impl Live {
                 continue;
             }
             let (time, interface) = (clock.seconds(kept.event.time), interface(kept.event.ifindex));
-            samples.extend(events::Line::new(kept, time, [&interface, service], false).map(without_source));
+            let line = events::Line::new(kept, time, [&interface, service], false);
+            samples.extend(line.map(|line| form::kept(line, privacy)));
         }
         Ok(())
     }
