@@ -49,14 +49,14 @@ fn a_browser_shows_the_flood() -> Result<()> {
     let data = stand.floodwall.get("/page.json")?;
     ensure!(data.contains("cookie_sent") && !data.contains("floodwall.toml"), "{data}");
 
-    let words = ["--timeout=9000", "--dump-dom"];
+    let words = ["--virtual-time-budget=9000", "--dump-dom"];
     let Some(dom) = browsed(&stand, &url, &words)? else { return Ok(()) };
     for word in ["under attack", "cookie_sent", "<polyline", "#1 web", "/24</td>", "enforce, revision 1"] {
         ensure!(dom.contains(word), "{word}: {dom}");
     }
     if std::env::var_os("FLOODWALL_DRAW").is_some() {
         let picture = concat!("--screenshot=", env!("CARGO_MANIFEST_DIR"), "/../docs/page.png");
-        browsed(&stand, &url, &[picture, "--timeout=25000", "--window-size=1100,900"])?;
+        browsed(&stand, &url, &[picture, "--virtual-time-budget=240000", "--window-size=1100,900"])?;
     }
     Ok(())
 }

@@ -85,18 +85,6 @@ impl History {
         let number = self.drops.values().filter_map(newest).max()?;
         self.drops.values().flatten().find(|kept| kept.number == number)
     }
-
-    /// Forgets what a source in that prefix sent; how many events that were.
-    pub fn forget(&mut self, of: &IpNet) -> usize {
-        let is_other = |kept: &Kept| !kept.source.is_some_and(|source| of.contains(&source));
-        let queues = self.drops.values_mut().chain([&mut self.recent]);
-        let sizes = queues.map(|queue| {
-            let before = queue.len();
-            queue.retain(is_other);
-            before - queue.len()
-        });
-        sizes.sum()
-    }
 }
 
 #[cfg(test)]
@@ -150,9 +138,6 @@ mod tests {
         assert_eq!((found.number, found.source), (1, Some(honest)));
         assert_eq!(history.last_drop(&net("10.0.0.1/32")).unwrap().number, history.last());
         assert!(history.last_drop(&net("9.9.9.9/32")).is_none());
-        assert_eq!(history.forget(&net("192.31.196.9/32")), 1);
-        assert!(history.last_drop(&net("192.31.196.9/32")).is_none());
-        assert_eq!(history.forget(&net("10.0.0.0/8")), RECENT + DROPS);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! A page for browsers, and what it shows. It only looks, and it knows networks, not addresses: whoever may see the metrics may see it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use axum::{Json, Router, http::header, response::IntoResponse, routing::get};
 use ipnet::IpNet;
@@ -30,7 +34,8 @@ struct Shown {
     mode: String,
     revision: u64,
     uptime_seconds: u64,
-    services: Vec<String>,
+    /// When, seconds since 1970: the browser's own clock would count its waiting, too.
+    time: f64,
     status: Status,
     /// Those that go on.
     attacks: Vec<Line>,
@@ -55,7 +60,7 @@ impl Shown {
             mode: daemon.as_ref().map_or_else(String::new, |daemon| daemon.mode.clone()),
             revision: daemon.as_ref().map_or(0, |daemon| daemon.commit.revision),
             uptime_seconds: daemon.as_ref().map_or(0, |daemon| daemon.uptime_seconds),
-            services: daemon.map(|daemon| daemon.services).unwrap_or_default(),
+            time: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64(),
             status,
             attacks,
             prefixes: live.remembered(heaviest),
