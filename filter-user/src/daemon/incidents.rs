@@ -2,7 +2,7 @@
 //!
 //! The major components are:
 //! - [`form`]: what an incident says; [`report`]: the same in Markdown; [`xarf`]: reports for those whose hosts took part.
-//! - [`privacy`]: how much of addresses is kept; [`shelf`]: incidents in `daemon.state`, bounded in number, bytes and age.
+//! - `privacy`: how much of addresses is kept; `shelf`: incidents in `daemon.state`, bounded in number, bytes and age.
 
 pub mod form;
 mod privacy;

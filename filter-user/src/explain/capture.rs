@@ -1,4 +1,4 @@
-//! Packets of a capture file ([`write`] makes one): pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng), of either byte order.
+//! Packets of a capture file ([`mod@write`] makes one): pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng), of either byte order.
 //!
 //! Files are hostile: every length is bounded before memory is taken, and an error names the packet behind which it is.
 

@@ -83,7 +83,7 @@ fn heaviest(kept: &mut dyn Iterator<Item = &Kept>) -> Vec<(IpNet, u64, u64)> {
     all
 }
 
-/// `/`, and [`DATA`].
+/// `/`, and what it asks for.
 pub fn router(live: Arc<Live>) -> Router {
     let page = || async {
         let headers = [
