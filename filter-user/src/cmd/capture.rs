@@ -1,7 +1,7 @@
 //! `floodwall capture`
 
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -70,7 +70,7 @@ pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> 
     let form = Form { snap: usize::try_from(args.snap)?, private: args.private };
     let mut writer = Writer::new(BufWriter::new(file), form)?;
     let mut packets = 0;
-    let losses = follow(socket, &args.filter, args.end, true, |lines| {
+    let followed = follow(socket, &args.filter, args.end, true, |lines| {
         for line in lines {
             writer.write(line)?;
             packets += 1;
@@ -80,7 +80,12 @@ pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> 
             Err(error) if to_stdout && error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             result => result.map(|()| true).with_context(|| format!("write {shown}")),
         }
-    })?;
+    });
+    if followed.is_err() && packets == 0 && !to_stdout {
+        // Nothing came of it: the next try is not to find it there.
+        let _ = fs::remove_file(&args.file);
+    }
+    let losses = followed?;
     let written =
         Written { schema: 1, file: args.file.clone(), packets, missed: losses.missed, lost: losses.lost };
     if to_stdout {
