@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_package_is_installed_once_for_all_its_tools() {
-        assert_eq!(missing(&TOOLS, |_| false), ["iproute2", "curl"]);
+        assert_eq!(missing(&TOOLS, |_| false), ["iproute2", "curl", "tshark", "tmux"]);
         assert_eq!(missing(&TOOLS, |tool| tool != "tc"), ["iproute2"]);
         assert!(missing(&TOOLS, |_| true).is_empty());
     }
