@@ -364,7 +364,10 @@ fn panic_needs_nothing() -> Result<()> {
     scene.stand.floodwall.end(Signal::SIGKILL)?;
     scene.stand.floodwall.write("garbage")?;
     for entry in fs::read_dir(scene.stand.floodwall.state())? {
-        fs::write(entry?.path(), "garbage")?;
+        let path = entry?.path();
+        if path.is_file() {
+            fs::write(path, "garbage")?;
+        }
     }
     let links = scene.stand.floodwall.pins().join("links");
     // The link lives on while something holds it: this is not what detaches.
