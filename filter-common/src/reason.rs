@@ -48,6 +48,12 @@ macro_rules! reasons {
                 Self::ALL.iter().copied().find(|reason| *reason as u8 == number)
             }
 
+            /// The reason of that label.
+            #[must_use]
+            pub fn from_label(label: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.label() == label)
+            }
+
             /// What this reason does to the packet.
             #[must_use]
             #[inline(always)]

@@ -27,6 +27,7 @@ use crate::{
     cleanup::Folder,
     config::Config,
     metrics::Metrics,
+    netns::Namespace,
     pair::{CLIENT_V4, End},
     sandbox::Sandbox,
 };
@@ -317,17 +318,9 @@ impl Floodwall {
 
     /// One page of the daemon's HTTP server.
     pub fn get(&self, path: &str) -> Result<String> {
-        let answer = self.end.namespace.run(|| -> Result<String> {
-            let mut socket = TcpStream::connect(("127.0.0.1", METRICS))?;
-            socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-            write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            socket.read_to_string(&mut answer)?;
-            Ok(answer)
-        })?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        let (head, body) = get(&self.end.namespace, METRICS, "1.1", path)?;
         ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
-        Ok(body.to_owned())
+        Ok(body)
     }
 
     /// The metrics as they are now.
@@ -343,6 +336,20 @@ impl Drop for Floodwall {
             let _ = daemon.wait();
         }
     }
+}
+
+/// Head and body of what a server on that port of the namespace's loopback answers.
+pub(crate) fn get(namespace: &Namespace, port: u16, version: &str, path: &str) -> Result<(String, String)> {
+    let answer = namespace.run(|| -> Result<String> {
+        let mut socket = TcpStream::connect(("127.0.0.1", port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(socket, "GET {path} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    })?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+    Ok((head.to_owned(), body.to_owned()))
 }
 
 /// `FLOODWALL_BIN`, else the binary of the same build as this one.

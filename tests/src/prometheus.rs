@@ -5,8 +5,6 @@ use std::{
     env,
     fmt::Write as _,
     fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
     process::{Child, Stdio},
     time::{Duration, SystemTime},
 };
@@ -14,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::{cleanup::Folder, netns::Namespace, stand::wait_for};
+use crate::{cleanup::Folder, daemon::get, netns::Namespace, stand::wait_for};
 
 /// Its port. The namespace is ours, so it is free.
 const PORT: u16 = 9090;
@@ -86,17 +84,9 @@ impl Prometheus {
 
     /// The data of an answer of `/api/v1`; its warnings are errors.
     pub fn api(&self, request: &str) -> Result<Value> {
-        let answer = self.namespace.run(|| -> Result<String> {
-            let mut socket = TcpStream::connect(("127.0.0.1", PORT))?;
-            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-            // HTTP/1.0 has no chunks.
-            write!(socket, "GET /api/v1/{request} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-            let mut answer = String::new();
-            socket.read_to_string(&mut answer)?;
-            Ok(answer)
-        })?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-        let mut said: Value = serde_json::from_str(body).with_context(|| body.to_owned())?;
+        // HTTP/1.0 has no chunks.
+        let (_, body) = get(&self.namespace, PORT, "1.0", &format!("/api/v1/{request}"))?;
+        let mut said: Value = serde_json::from_str(&body).with_context(|| body.clone())?;
         ensure!(said["status"] == "success" && said["warnings"].is_null(), "{request}: {body}");
         Ok(said["data"].take())
     }

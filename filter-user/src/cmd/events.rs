@@ -10,6 +10,7 @@ use std::{
 use filter_common::reason::Reason;
 use hyper::Method;
 use ipnet::IpNet;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{client, times::time};
 use crate::{
@@ -87,20 +88,14 @@ impl FilterArgs {
             let _ = write!(query, "&source={source}");
         }
         if let Some(service) = &self.service {
-            let _ = write!(query, "&service={}", encoded(service));
+            let _ = write!(query, "&service={}", utf8_percent_encode(service, PLAIN));
         }
         query
     }
 }
 
-/// For a query: names of services are anything.
-fn encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
-}
+/// What stays as it is in a query, beside letters and digits.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 impl EndArgs {
     /// After that time.

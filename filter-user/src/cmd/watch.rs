@@ -10,7 +10,7 @@ use super::{
     events::{EndArgs, FilterArgs, follow},
     output::Output,
 };
-use crate::daemon::events::Line;
+use crate::{daemon::events::Line, observe::metrics::is_drop};
 
 pub(super) const EXAMPLES: &str = "\
 One packet in events.sample of each reason is shown, fewer under a flood; the number with x tells how many it stands for.
@@ -49,7 +49,7 @@ pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> 
 
 /// With the time of day, UTC.
 fn shown(line: &Line, out: Output) -> String {
-    let color = if line.verdict.ends_with("drop") { 31 } else { 32 };
+    let color = if is_drop(&line.verdict) { 31 } else { 32 };
     let text = line.text();
     let (verdict, rest) = text.split_at(line.verdict.len());
     format!("{} {}{rest}", time_of_day(line.time), out.paint(color, verdict))

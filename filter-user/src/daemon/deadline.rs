@@ -1,9 +1,15 @@
 //! A time limit that holds across restarts of the daemon and of the host.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
+use anyhow::Result;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use crate::dataplane::monotonic;
 
 /// What the clocks say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +40,44 @@ fn seconds(clock: ClockId) -> u64 {
 #[must_use]
 pub fn wall() -> u64 {
     seconds(ClockId::CLOCK_REALTIME)
+}
+
+/// From the data path's clock to seconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    monotonic: u64,
+    wall: SystemTime,
+}
+
+impl Clock {
+    /// As both are now.
+    pub fn now() -> Result<Self> {
+        Ok(Self { monotonic: monotonic()?, wall: SystemTime::now() })
+    }
+
+    /// What the data path's clock says.
+    #[must_use]
+    pub const fn monotonic(&self) -> u64 {
+        self.monotonic
+    }
+
+    fn since_1970(&self, time: u64) -> Duration {
+        let ago = Duration::from_nanos(self.monotonic.saturating_sub(time));
+        let then = self.wall.checked_sub(ago).unwrap_or(UNIX_EPOCH);
+        then.duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    /// To the second.
+    #[must_use]
+    pub fn whole(&self, time: u64) -> u64 {
+        self.since_1970(time).as_secs()
+    }
+
+    /// To the millisecond: the data path's clock goes by ticks.
+    #[must_use]
+    pub fn seconds(&self, time: u64) -> f64 {
+        (self.since_1970(time).as_secs_f64() * 1000.0).round() / 1000.0
+    }
 }
 
 /// When something ends. In the boot in which it was set the boot's clock decides, which nobody sets; in a later one the

@@ -3,12 +3,7 @@
 mod form;
 mod keep;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use axum::{
@@ -29,6 +24,7 @@ pub use self::form::{ActLine, Attacks, Heavy, Line, One, VectorLine, short};
 use self::keep::Usual;
 use super::{
     api::{Refused, Right, Route},
+    deadline::{Clock, wall},
     events::History,
     live::Live,
 };
@@ -376,14 +372,9 @@ impl Detection {
         self.detector.syns()
     }
 
-    pub(super) fn lines(&self, now: u64, time: SystemTime) -> Vec<Line> {
-        self.detector.attacks().map(|a| Line::new(a, self.service(a.service), now, time)).collect()
+    pub(super) fn lines(&self, clock: &Clock) -> Vec<Line> {
+        self.detector.attacks().map(|a| Line::new(a, self.service(a.service), clock)).collect()
     }
-}
-
-/// Seconds since 1970.
-fn wall() -> u64 {
-    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs()
 }
 
 fn note(attack: &mut Attack, at: u64, what: String) {

@@ -1,5 +1,7 @@
 //! Makes a [`Plan`] so: everything is loaded first, then attached and swapped.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
     Ebpf,
@@ -161,9 +163,11 @@ fn apply_locked(
         Running::Beside => load_new(&mut targets, plan, schema, pins)?,
         Running::Others => {
             load_all(&mut targets, plan, schema, pins, &mut notes)?;
-            begin(plan, pins, first_key)?;
+            begin(pins, first_key)?;
         }
     }
+    let [local, hints] = [name::LOCAL, name::HINTS].map(|name| coming(pins, name));
+    Local::open(&local, &hints)?.set(&plan.local, &plan.broadcasts)?;
     let kept = kept(plan, &slots)?;
     commit::commit(&mut targets, &kept, pins, &mut slots, &mut notes)?;
     if targets.iter().any(|target| target.programs.is_some()) {
@@ -178,7 +182,6 @@ fn apply_locked(
         pins.stage()?;
         notes.extend(apply_locked(plan, pins, schema, first_key)?);
     }
-    Local::open(&pins.map(name::LOCAL), &pins.map(name::HINTS))?.set(&plan.local, &plan.broadcasts)?;
     RuleCounters::open(&pins.map(name::RULE_COUNTERS))?.belong_to(&plan.rule_names)?;
     Ok(notes)
 }
@@ -291,17 +294,19 @@ fn load_all(
     bans::move_over(pins)
 }
 
-/// What tables have to hold that are new, before the links are swapped: keys, and this host's addresses.
-fn begin(plan: &Plan, pins: &Pins, first_key: &dyn Fn(KeyMap) -> Result<()>) -> Result<()> {
+/// Gives new tables a key, before any link is swapped.
+fn begin(pins: &Pins, first_key: &dyn Fn(KeyMap) -> Result<()>) -> Result<()> {
     let keys = pins.staged(name::KEYS);
     if exists(&keys) {
         first_key(KeyMap::new(&MapData::from_pin(keys).context("KEYS")?)?).context("the first cookie key")?;
     }
-    let [local, hints] = [name::LOCAL, name::HINTS].map(|name| pins.staged(name));
-    if exists(&local) && exists(&hints) {
-        Local::open(&local, &hints)?.set(&plan.local, &plan.broadcasts)?;
-    }
     Ok(())
+}
+
+/// Where a map is that programs will use: staged, if it is to be new.
+fn coming(pins: &Pins, name: &str) -> PathBuf {
+    let staged = pins.staged(name);
+    if exists(&staged) { staged } else { pins.map(name) }
 }
 
 /// Fills the lists of a freshly loaded object, which all interfaces share; running programs keep the old ones.

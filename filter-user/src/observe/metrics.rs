@@ -85,6 +85,12 @@ pub const fn verdict(action: Action, observed: bool) -> &'static str {
     }
 }
 
+/// Whether a verdict is a drop, carried out or not.
+#[must_use]
+pub fn is_drop(verdict: &str) -> bool {
+    matches!(verdict, "drop" | "would_drop")
+}
+
 /// Renders everything for one scrape.
 pub fn render(registry: &Registry) -> prometheus::Result<String> {
     TextEncoder::new().encode_to_string(&registry.gather())

@@ -13,7 +13,10 @@ use serde::Serialize;
 use crate::{
     daemon::{detect, events},
     detect::{attack::prefix, vector::Evidence},
-    observe::status::{Status, Table},
+    observe::{
+        metrics::is_drop,
+        status::{Status, Table},
+    },
 };
 
 /// Rates that are remembered, one for each reading.
@@ -39,6 +42,24 @@ impl Rate {
     }
 }
 
+/// What somebody sends or gets, estimated from samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Load {
+    /// Now; dropped packets among them.
+    #[serde(flatten)]
+    pub rate: Rate,
+    /// Of these, packets per second that were dropped, or would have been.
+    pub dropped_pps: f64,
+}
+
+impl Load {
+    fn add(&mut self, seen: &Seen, window: f64) {
+        let pps = f64::from(seen.weight) / window;
+        self.rate.add(Rate { pps, bps: pps * f64::from(seen.bytes) * 8.0 });
+        self.dropped_pps += if seen.dropped { pps } else { 0.0 };
+    }
+}
+
 /// One reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Fate {
@@ -56,11 +77,9 @@ pub(super) struct Fate {
 pub(super) struct Sender<K> {
     /// Who, as packets say.
     pub who: K,
-    /// Now; dropped ones among them.
+    /// What it sends.
     #[serde(flatten)]
-    pub rate: Rate,
-    /// Of these, packets per second that were dropped, or would have been.
-    pub dropped_pps: f64,
+    pub load: Load,
     /// It belongs to a connection or has answered a challenge: it is not forged.
     pub proven: bool,
 }
@@ -70,11 +89,9 @@ pub(super) struct Sender<K> {
 pub(super) struct Service {
     /// Its name; `*` is the rest of the host.
     pub name: String,
-    /// Estimated from samples.
+    /// What it gets.
     #[serde(flatten)]
-    pub rate: Rate,
-    /// Of these, packets per second that were dropped, or would have been.
-    pub dropped_pps: f64,
+    pub load: Load,
     /// What is armed: `syn`, `stray`.
     pub armed: Vec<String>,
     /// Vectors of the attacks on it that go on.
@@ -138,13 +155,13 @@ struct Seen {
 
 impl Seen {
     fn new(line: &events::Line) -> Self {
-        let reason = Reason::ALL.iter().copied().find(|reason| reason.label() == line.reason);
+        let reason = Reason::from_label(&line.reason);
         Self {
             source: line.packet.as_ref().map(|packet| packet.source),
             service: line.service.clone(),
             weight: line.weight,
             bytes: line.bytes,
-            dropped: line.verdict.ends_with("drop"),
+            dropped: is_drop(&line.verdict),
             proven: reason.is_some_and(|reason| reason == Reason::Established || Evidence::proves(reason)),
         }
     }
@@ -251,15 +268,13 @@ impl Model {
         for seen in self.all() {
             let Some(source) = seen.source else { continue };
             let who = key(source);
-            let none = || Sender { who, rate: Rate::default(), dropped_pps: 0.0, proven: false };
-            let sender = all.entry(who).or_insert_with(none);
-            let rate = seen.rate(window);
-            sender.rate.add(rate);
-            sender.dropped_pps += if seen.dropped { rate.pps } else { 0.0 };
+            let sender =
+                all.entry(who).or_insert_with(|| Sender { who, load: Load::default(), proven: false });
+            sender.load.add(seen, window);
             sender.proven |= seen.proven;
         }
         let mut all: Vec<_> = all.into_values().collect();
-        all.sort_by(|a, b| b.rate.pps.total_cmp(&a.rate.pps).then(a.who.cmp(&b.who)));
+        all.sort_by(|a, b| b.load.rate.pps.total_cmp(&a.load.rate.pps).then(a.who.cmp(&b.who)));
         all.truncate(TOLD);
         all
     }
@@ -272,8 +287,7 @@ impl Model {
             let vectors = attacks.iter().filter(|attack| attack.service == name);
             let service = Service {
                 name: name.to_owned(),
-                rate: Rate::default(),
-                dropped_pps: 0.0,
+                load: Load::default(),
                 armed: armed.map(|armed| armed.what.clone()).collect(),
                 attacks: vectors.flat_map(|attack| &attack.vectors).map(|v| v.vector.clone()).collect(),
             };
@@ -281,20 +295,11 @@ impl Model {
         }
         for seen in self.all() {
             let Some(service) = all.get_mut(&seen.service) else { continue };
-            let rate = seen.rate(window);
-            service.rate.add(rate);
-            service.dropped_pps += if seen.dropped { rate.pps } else { 0.0 };
+            service.load.add(seen, window);
         }
         let mut all: Vec<_> = all.into_values().collect();
-        all.sort_by(|a, b| b.rate.pps.total_cmp(&a.rate.pps).then(a.name.cmp(&b.name)));
+        all.sort_by(|a, b| b.load.rate.pps.total_cmp(&a.load.rate.pps).then(a.name.cmp(&b.name)));
         all
-    }
-}
-
-impl Seen {
-    fn rate(&self, window: f64) -> Rate {
-        let pps = f64::from(self.weight) / window;
-        Rate { pps, bps: pps * f64::from(self.bytes) * 8.0 }
     }
 }
 
@@ -437,11 +442,12 @@ pub(super) mod tests {
         let shown: Vec<_> = view.reasons.iter().map(|fate| (fate.reason.as_str(), fate.rate.pps)).collect();
         assert_eq!(shown, [("bogon", 1000.0), ("established", 500.0)]);
         assert!((view.verdicts["drop"].bps - 480_000.0).abs() < 1e-6);
-        let who: Vec<_> = view.sources.iter().map(|s| (s.who.to_string(), s.rate.pps, s.proven)).collect();
+        let who: Vec<_> =
+            view.sources.iter().map(|s| (s.who.to_string(), s.load.rate.pps, s.proven)).collect();
         let expected = [("9.9.9.9", 100.0, true), ("44.0.0.1", 64.0, false), ("44.0.0.2", 8.0, false)];
         assert_eq!(who, expected.map(|(who, pps, proven)| (who.to_owned(), pps, proven)));
         assert_eq!(
-            (view.prefixes[1].who.to_string().as_str(), view.prefixes[1].dropped_pps),
+            (view.prefixes[1].who.to_string().as_str(), view.prefixes[1].load.dropped_pps),
             ("44.0.0.0/24", 72.0)
         );
         let web = &view.services[0];

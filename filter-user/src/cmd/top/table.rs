@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::model::{Rate, Sender, View};
-use crate::daemon::detect::short;
+use crate::{daemon::detect::short, observe::metrics::is_drop};
 
 /// What a pane shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Pane {
             Self::Reasons => view
                 .reasons
                 .iter()
-                .map(|f| Row::new(&f.reason, f.rate, f.verdict.clone(), f.verdict.ends_with("drop")))
+                .map(|f| Row::new(&f.reason, f.rate, f.verdict.clone(), is_drop(&f.verdict)))
                 .collect(),
             Self::Sources => view.sources.iter().map(sender).collect(),
             Self::Prefixes => view.prefixes.iter().map(sender).collect(),
@@ -105,7 +105,7 @@ impl Pane {
                     if !service.attacks.is_empty() {
                         let _ = write!(remark, " !{}", service.attacks.join(","));
                     }
-                    Row::new(&service.name, service.rate, remark, !service.attacks.is_empty())
+                    Row::new(&service.name, service.load.rate, remark, !service.attacks.is_empty())
                 };
                 view.services.iter().map(row).collect()
             }
@@ -155,8 +155,14 @@ impl Row {
 
 fn sender<K: ToString>(sender: &Sender<K>) -> Row {
     let mark = if sender.proven { "+" } else { "" };
-    let dropped = if sender.dropped_pps > 0.0 { rate_of(sender.dropped_pps) } else { String::new() };
-    Row::new(&format!("{}{mark}", sender.who.to_string()), sender.rate, dropped, sender.dropped_pps > 0.0)
+    let dropped =
+        if sender.load.dropped_pps > 0.0 { rate_of(sender.load.dropped_pps) } else { String::new() };
+    Row::new(
+        &format!("{}{mark}", sender.who.to_string()),
+        sender.load.rate,
+        dropped,
+        sender.load.dropped_pps > 0.0,
+    )
 }
 
 /// A rate in few characters.

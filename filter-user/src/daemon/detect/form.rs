@@ -1,15 +1,11 @@
 //! Attacks as they are told.
 
-use std::{
-    fmt::Write as _,
-    net::IpAddr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fmt::Write as _, net::IpAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::detect::attack::Attack;
+use crate::{daemon::deadline::Clock, detect::attack::Attack};
 
 /// Sources and prefixes that are told of.
 const TOLD: usize = 20;
@@ -59,6 +55,15 @@ pub struct VectorLine {
     pub peak_bps: u64,
 }
 
+impl VectorLine {
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let [peak, usual, threshold] = [self.peak_pps, self.usual_pps, self.threshold_pps].map(short);
+        format!("{}: up to {peak} packets/s, usual {usual}, an attack from {threshold}", self.vector)
+    }
+}
+
 /// Something that was done.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ActLine {
@@ -99,12 +104,8 @@ pub struct Heavy<K> {
 }
 
 impl Line {
-    pub(in crate::daemon) fn new(attack: &Attack, service: &str, now: u64, time: SystemTime) -> Self {
-        let at = |moment: u64| {
-            let ago = Duration::from_nanos(now.saturating_sub(moment));
-            let then = time.checked_sub(ago).unwrap_or(UNIX_EPOCH);
-            then.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-        };
+    pub(in crate::daemon) fn new(attack: &Attack, service: &str, clock: &Clock) -> Self {
+        let at = |moment: u64| clock.whole(moment);
         let vectors = attack.hits.iter().map(|hit| VectorLine {
             vector: hit.vector.label().to_owned(),
             usual_pps: whole(hit.usual),
@@ -156,14 +157,8 @@ impl One {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("{}{}\n", Line::HEAD, self.attack.text());
-        for VectorLine { vector, usual_pps, threshold_pps, peak_pps, .. } in &self.attack.vectors {
-            let _ = writeln!(
-                text,
-                "  {vector}: up to {} packets/s, usual {}, an attack from {}",
-                short(*peak_pps),
-                short(*usual_pps),
-                short(*threshold_pps)
-            );
+        for vector in &self.attack.vectors {
+            let _ = writeln!(text, "  {}", vector.text());
         }
         for act in &self.attack.acts {
             let undone = if act.undone.is_some() { " (undone)" } else { "" };

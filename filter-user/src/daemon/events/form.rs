@@ -161,8 +161,7 @@ impl Asked {
             text.iter().flat_map(|text| text.split(',')).map(str::to_owned).collect()
         };
         let reason = |label: String| {
-            let found = Reason::ALL.iter().copied().find(|reason| reason.label() == label);
-            found.ok_or_else(|| format!("no reason is called {label:?}"))
+            Reason::from_label(&label).ok_or_else(|| format!("no reason is called {label:?}"))
         };
         let verdict = |label: String| {
             let found = VERDICTS.into_iter().find(|verdict| *verdict == label);

@@ -10,7 +10,7 @@ use super::privacy::Privacy;
 use crate::{
     config::schema::Addresses,
     daemon::{
-        detect::{ActLine, Heavy, Line, One, VectorLine, short, told},
+        detect::{ActLine, Heavy, Line, One, short, told},
         events,
     },
     detect::record::{Collateral, Course, Fates, Point},
@@ -29,6 +29,12 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Of an attack of this daemon, by when it was over.
+    #[must_use]
+    pub const fn of(ended: Option<u64>) -> Self {
+        if ended.is_some() { Self::Over } else { Self::Active }
+    }
+
     /// In a word.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -161,7 +167,7 @@ impl Incident {
         Self {
             schema: 1,
             id: fixed.id.clone(),
-            state: if attack.ended.is_some() { Standing::Over } else { Standing::Active },
+            state: Standing::of(attack.ended),
             written,
             revision: fixed.revision,
             mode: fixed.mode.clone(),
@@ -218,12 +224,8 @@ impl Incident {
         let _ = writeln!(text, "          handshakes/s: {}", handshakes(collateral));
         let loads: Vec<_> = self.timeline.iter().map(|point| point.pps).collect();
         let _ = writeln!(text, "load      {}", bars(&loads, 60));
-        for VectorLine { vector, usual_pps, threshold_pps, peak_pps, .. } in &attack.vectors {
-            let [peak, usual, threshold] = [*peak_pps, *usual_pps, *threshold_pps].map(short);
-            let _ = writeln!(
-                text,
-                "  {vector}: up to {peak} packets/s, usual {usual}, an attack from {threshold}"
-            );
+        for vector in &attack.vectors {
+            let _ = writeln!(text, "  {}", vector.text());
         }
         for act in &attack.acts {
             let undone = if act.undone.is_some() { " (undone)" } else { "" };
@@ -284,6 +286,7 @@ impl Summary {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::daemon::detect::VectorLine;
 
     /// An incident that the daemon could have written.
     pub(in crate::daemon::incidents) fn incident(began: u64, number: u64) -> Incident {

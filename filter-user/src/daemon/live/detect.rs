@@ -1,9 +1,6 @@
 //! The detector's turns, and what they lead to.
 
-use std::{
-    sync::{MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::sync::{MutexGuard, PoisonError};
 
 use anyhow::Result;
 use filter_common::ban::Origin;
@@ -13,6 +10,7 @@ use super::Live;
 use crate::{
     daemon::{
         bans::Add,
+        deadline::Clock,
         detect::{Attacks, Detection, Line, One, Whom},
     },
     dataplane::monotonic,
@@ -121,7 +119,7 @@ impl Live {
 
     /// For the control socket.
     pub fn attacks(&self) -> Result<Attacks> {
-        let lines = self.detection().lines(monotonic()?, SystemTime::now());
+        let lines = self.detection().lines(&Clock::now()?);
         Ok(Attacks { schema: 1, attacks: lines })
     }
 
@@ -130,7 +128,7 @@ impl Live {
         let detection = self.detection();
         let Some(attack) = detection.attack(id) else { return Ok(None) };
         let service = detection.service(attack.service);
-        let line = Line::new(attack, service, monotonic()?, SystemTime::now());
+        let line = Line::new(attack, service, &Clock::now()?);
         Ok(Some(One::new(attack, line)))
     }
 

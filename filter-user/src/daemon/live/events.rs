@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     sync::{MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
@@ -13,28 +12,11 @@ use nix::net::if_::if_indextoname;
 use super::Live;
 use crate::{
     cmd::failure::{Failure, Kind},
-    daemon::events::{Asked, Filter, History, Kept, Line, Page},
-    dataplane::monotonic,
+    daemon::{
+        deadline::Clock,
+        events::{Asked, Filter, History, Kept, Line, Page},
+    },
 };
-
-/// From the data path's clock to seconds since 1970.
-pub(super) struct Clock {
-    monotonic: u64,
-    wall: SystemTime,
-}
-
-impl Clock {
-    pub(super) fn now() -> Result<Self> {
-        Ok(Self { monotonic: monotonic()?, wall: SystemTime::now() })
-    }
-
-    pub(super) fn seconds(&self, time: u64) -> f64 {
-        let ago = Duration::from_nanos(self.monotonic.saturating_sub(time));
-        let then = self.wall.checked_sub(ago).unwrap_or(UNIX_EPOCH);
-        // To the millisecond: the data path's clock goes by ticks.
-        (then.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1000.0).round() / 1000.0
-    }
-}
 
 /// Its name, or its number if it is gone.
 pub(super) fn interface(index: u32) -> String {

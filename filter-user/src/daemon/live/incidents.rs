@@ -4,20 +4,17 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{MutexGuard, PoisonError, TryLockError, atomic::Ordering::Relaxed},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use filter_common::reason::Reason;
 use tracing::{error, info};
 
-use super::{
-    Live,
-    events::{Clock, interface},
-};
+use super::{Live, events::interface};
 use crate::{
     daemon::{
-        deadline::wall,
+        deadline::{Clock, wall},
         detect::{Detection, Line, One},
         events,
         incidents::{
@@ -25,7 +22,6 @@ use crate::{
             form::{self, id},
         },
     },
-    dataplane::monotonic,
     detect::{attack::Attack, vector::Evidence},
 };
 
@@ -131,7 +127,7 @@ impl Live {
 
     /// What is to be written.
     fn due(&self, desk: &mut Desk, now: bool) -> Result<Vec<Due>> {
-        let mut detection = self.detection();
+        let (mut detection, clock) = (self.detection(), Clock::now()?);
         let mut due = Vec::new();
         for number in detection.recorder.attacks() {
             let (Some(attack), Some(course)) = (detection.attack(number), detection.recorder.course(number))
@@ -140,15 +136,14 @@ impl Live {
                 desk.open.remove(&number);
                 continue;
             };
-            let clock = monotonic()?;
-            let line = Line::new(attack, detection.service(attack.service), clock, SystemTime::now());
+            let line = Line::new(attack, detection.service(attack.service), &clock);
             if !desk.open.contains_key(&number) {
                 desk.open.insert(number, self.opened(desk.id(line.began, number), &line));
             }
             let Some(open) = desk.open.get_mut(&number) else { continue };
-            let state = if attack.ended.is_some() { Standing::Over } else { Standing::Active };
-            let is_done =
-                course.is_done() || attack.ended.is_some_and(|end| clock.saturating_sub(end) > AFTER);
+            let state = Standing::of(attack.ended);
+            let is_done = course.is_done()
+                || attack.ended.is_some_and(|end| clock.monotonic().saturating_sub(end) > AFTER);
             let is_late = open.written.is_none_or(|at| at.elapsed() >= PAUSE);
             if is_late || is_done || now || open.state != state {
                 self.pick(&mut open.fixed, attack, &detection)?;

@@ -3,7 +3,7 @@
 use super::{
     BAD, Dashboard, OFF, Panel,
     View::{Lines, Stacked, Stat, States},
-    WARN, YES, panel, target,
+    WARN, YES, overview, panel, target,
 };
 
 pub(super) const BOARD: Dashboard = Dashboard {
@@ -40,16 +40,7 @@ const COMES: &[Panel] = &[
         "sum by (vector) (increase(floodwall_attacks_total{%,service=~\"$service\"}[1h]))",
         "{{vector}}",
     )]),
-    panel(
-        "SYNs by service",
-        "SYNs that came, honest ones and others, estimated from samples. * is what is for no service.",
-        "pps",
-        Lines,
-    )
-    .asks(&[target(
-        "sum by (service) (rate(floodwall_syn_received_total{%,service=~\"$service\"}[$__rate_interval]))",
-        "{{service}}",
-    )]),
+    overview::SYNS,
     panel(
         "Drops by reason",
         "The reasons that most packets are, or would be, dropped for.",

@@ -110,17 +110,20 @@ const TRAFFIC: &[Panel] = &[
     )]),
 ];
 
+/// On the dashboard of attacks as well.
+pub(super) const SYNS: Panel = panel(
+    "SYNs by service",
+    "SYNs that came, honest ones and others, estimated from samples. * is what is for no service.",
+    "pps",
+    Lines,
+)
+.asks(&[target(
+    "sum by (service) (rate(floodwall_syn_received_total{%,service=~\"$service\"}[$__rate_interval]))",
+    "{{service}}",
+)]);
+
 const ATTACKS: &[Panel] = &[
-    panel(
-        "SYNs by service",
-        "SYNs that came, honest ones and others, estimated from samples. * is what is for no service.",
-        "pps",
-        Lines,
-    )
-    .asks(&[target(
-        "sum by (service) (rate(floodwall_syn_received_total{%,service=~\"$service\"}[$__rate_interval]))",
-        "{{service}}",
-    )]),
+    SYNS,
     panel(
         "Attacks by vector",
         "What the detector sees, by vector and service: nothing is drawn for what is quiet. floodwall attack list names them, attack show who sends most.",
