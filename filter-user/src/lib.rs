@@ -30,6 +30,7 @@ pub mod guard;
 pub mod observe;
 pub mod store;
 pub mod sys;
+mod web;
 
 #[cfg(test)]
 mod testing;

@@ -182,6 +182,8 @@ const ASKED: &[&str] = &[
     "incident list --socket /nonexistent.sock",
     "incident show --socket /nonexistent.sock",
     "incident export --socket /nonexistent.sock",
+    "notify list --socket /nonexistent.sock",
+    "notify test --socket /nonexistent.sock",
     "feed list --socket /nonexistent.sock",
     "feed update --dry-run --socket /nonexistent.sock",
     "feed show drop 192.31.196.9 --socket /nonexistent.sock",

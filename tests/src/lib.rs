@@ -14,12 +14,13 @@
 //! | [`session`] | an operator's connection that has to live |
 //! | [`noise`] | nonsense for the control socket |
 //! | [`trace`] | processes that are killed at a certain step |
-//! | [`prometheus`], [`drawing`] | a real Prometheus, and pictures of dashboards |
+//! | [`prometheus`], [`drawing`], [`alertmanager`] | a real Prometheus, pictures of dashboards, a real Alertmanager |
 //! | [`snmp`] | the stack's own counters |
 //! | [`cleanup`] | what must not outlive us |
 //!
 //! Everything needs root and says so. Nothing has a fixed name, port or path, so that two runs do not meet.
 
+pub mod alertmanager;
 pub mod bulk;
 pub mod cleanup;
 pub mod client;

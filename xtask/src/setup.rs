@@ -9,7 +9,7 @@ use crate::{process, toolchain, tools};
 pub(crate) fn run() -> Result<()> {
     let cache = Cache::open()?;
     toolchain::ensure(&cache)?;
-    tools::prometheus(&cache);
+    tools::monitoring(&cache);
     match tools::ensure_installed() {
         Err(missing) if !process::is_root() => {
             eprintln!("note: demo and test will need root, and: {missing}");

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
     let mut total = Tally::default();
     let mut host = process::cargo();
     host.args(["test", "--profile", PROFILE, "--no-fail-fast", "--"]).args(args);
-    with_prometheus(&mut host, &cache);
+    with_monitoring(&mut host, &cache);
     total += cargo_test(&mut host)?;
     require_root("test")?;
     build_daemon()?;
@@ -83,15 +83,13 @@ fn privileged(cache: &Cache, args: &[OsString]) -> Result<Command> {
         command.arg("--test-threads=1");
     }
     command.args(args);
-    with_prometheus(&mut command, cache);
+    with_monitoring(&mut command, cache);
     Ok(command)
 }
 
-/// Tells tests where Prometheus' programs are.
-fn with_prometheus(command: &mut Command, cache: &Cache) {
-    if let Some([server, tool]) = tools::prometheus(cache) {
-        command.env("PROMETHEUS", server).env("PROMTOOL", tool);
-    }
+/// Tells tests where the programs of Prometheus are.
+fn with_monitoring(command: &mut Command, cache: &Cache) {
+    command.envs(tools::monitoring(cache));
 }
 
 /// What `test result:` lines add up to.

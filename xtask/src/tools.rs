@@ -73,46 +73,67 @@ fn run(command: &mut Command) -> Result<()> {
     process::capture(command).map(drop)
 }
 
-/// Prometheus, which scrapes a daemon in the tests, and promtool, which checks metrics and rules.
-pub(crate) const PROMETHEUS: [&str; 2] = ["prometheus", "promtool"];
-
-/// Paths of [`PROMETHEUS`]; unpacked from their package since installing that would start a service. `None`, with a note, where they cannot
-/// be had.
-pub(crate) fn prometheus(cache: &Cache) -> Option<[PathBuf; 2]> {
-    let both = || -> Result<_> {
-        let [server, tool] = PROMETHEUS.map(|program| find_prometheus(cache, program));
-        Ok([server?, tool?])
-    };
-    let note = |error| eprintln!("note: no Prometheus, what needs it is not tested: {error:#}");
-    both().map_err(note).ok()
+/// A program that is unpacked from its package, since installing that would start a service.
+struct Unpacked {
+    /// Names its path to the tests.
+    variable: &'static str,
+    program: &'static str,
+    package: &'static str,
 }
 
-fn find_prometheus(cache: &Cache, program: &str) -> Result<PathBuf> {
-    let own = cache.root().join(program);
+/// What scrapes a daemon in the tests, what checks metrics and rules, and who is told of attacks.
+const UNPACKED: [Unpacked; 3] = [
+    Unpacked { variable: "PROMETHEUS", program: "prometheus", package: "prometheus" },
+    Unpacked { variable: "PROMTOOL", program: "promtool", package: "prometheus" },
+    Unpacked {
+        variable: "ALERTMANAGER",
+        program: "prometheus-alertmanager",
+        package: "prometheus-alertmanager",
+    },
+];
+
+/// Variables for the tests, and the programs' paths; what cannot be had is left out, with a note.
+pub(crate) fn monitoring(cache: &Cache) -> Vec<(&'static str, PathBuf)> {
+    let found = UNPACKED.iter().filter_map(|wanted| match find_unpacked(cache, wanted) {
+        Ok(path) => Some((wanted.variable, path)),
+        Err(error) => {
+            eprintln!("note: no {}, what needs it is not tested: {error:#}", wanted.program);
+            None
+        }
+    });
+    found.collect()
+}
+
+fn find_unpacked(cache: &Cache, wanted: &Unpacked) -> Result<PathBuf> {
+    let own = cache.root().join(wanted.program);
     if own.is_file() {
         return Ok(own);
     }
-    if let Some(installed) = process::find(program) {
+    if let Some(installed) = process::find(wanted.program) {
         return Ok(installed);
     }
-    fetch_prometheus(cache, &own).map(|()| own)
+    fetch(cache, wanted, &own).map(|()| own)
 }
 
-fn fetch_prometheus(cache: &Cache, own: &Path) -> Result<()> {
+/// Fetches the package, for all of its programs.
+fn fetch(cache: &Cache, wanted: &Unpacked, own: &Path) -> Result<()> {
+    let Unpacked { program, package, .. } = wanted;
     if !Apt::is_here() {
-        return Err(Handover("install prometheus and its promtool into PATH".to_owned()).into());
+        return Err(Handover(format!("install {program} into PATH")).into());
     }
     let _lock = cache.lock()?;
     if own.is_file() {
         // Another run has fetched it meanwhile.
         return Ok(());
     }
-    let work = cache.root().join("prometheus.partial");
-    Steps::new(1, cache.log())?.step("fetch Prometheus (nothing gets installed)", |step| {
-        let deb = download("prometheus", cache, &work, step)?;
-        let files = PROMETHEUS.map(|program| format!("./usr/bin/{program}"));
-        unpack(&work.join(deb.file), &files.each_ref().map(String::as_str), &work, step)?;
-        for program in PROMETHEUS {
+    let work = cache.root().join(format!("{package}.partial"));
+    Steps::new(1, cache.log())?.step(&format!("fetch {package} (nothing gets installed)"), |step| {
+        let deb = download(package, cache, &work, step)?;
+        let programs: Vec<_> =
+            UNPACKED.iter().filter(|other| other.package == *package).map(|other| other.program).collect();
+        let files: Vec<_> = programs.iter().map(|program| format!("./usr/bin/{program}")).collect();
+        unpack(&work.join(deb.file), &files.iter().map(String::as_str).collect::<Vec<_>>(), &work, step)?;
+        for program in programs {
             fs::rename(work.join("usr/bin").join(program), cache.root().join(program))?;
         }
         remove_dir(&cache.apt())?;

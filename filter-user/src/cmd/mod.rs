@@ -24,6 +24,7 @@ pub mod history;
 pub mod incident;
 pub mod init;
 pub mod man;
+pub mod notify;
 pub mod output;
 pub mod panic;
 pub mod replay;
@@ -161,6 +162,9 @@ enum Command {
     /// Attacks as they are kept: what happened, what was done, whom it cost
     #[command(subcommand)]
     Incident(incident::Command),
+    /// Who is told of attacks
+    #[command(subcommand)]
+    Notify(notify::Command),
     /// Block lists that somebody else keeps
     #[command(subcommand)]
     Feed(feed::Command),
@@ -216,6 +220,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Capture(args) => capture::run(&args, &socket, out),
         Command::Attack(command) => attack::run(&command, &socket, out),
         Command::Incident(command) => incident::run(&command, &socket, out),
+        Command::Notify(command) => notify::run(&command, &socket, out),
         Command::Feed(command) => feed::run(&command, &socket, out),
         Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),

@@ -1,6 +1,6 @@
 //! `floodwall run`
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,9 @@ pub struct Args {
     replace: bool,
 }
 
+/// How long threads are waited for that wait for others.
+const LEFT_OVER: Duration = Duration::from_secs(1);
+
 /// Runs the daemon until a signal ends it.
 pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
     let path = args.config.config.as_path();
@@ -38,10 +41,12 @@ pub fn run(args: &Args, out: Output) -> anyhow::Result<ExitCode> {
     };
     daemon::log::init(loaded.settings.daemon.log.as_ref(), out.verbose, out.quiet, out.color_errors);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
         daemon::run(path, loaded, args.replace, stop, Hangups::new()?).await
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    // Feeds and notifications may wait for others: nothing of theirs is lost.
+    runtime.shutdown_timeout(LEFT_OVER);
+    ended.map(|()| ExitCode::SUCCESS)
 }

@@ -11,12 +11,13 @@ use super::{
     profile::{self, Preset},
     rule::{section, switch, switch_on, table, tables},
     value::{
-        Between, ByteRate, Origin, PortRange, Probe, Protocol, Rate, TcpFlags, between, byte_rate, choice,
-        duration, header, interface_name, ip_protocol, listen, log_filter, name, number, origin, path,
-        port_range, power_of_two, prefix, probe, protocol, rate, tcp_flags,
+        Between, ByteRate, Origin, PortRange, Probe, Protocol, Rate, TcpFlags, argument, between, byte_rate,
+        choice, duration, header, interface_name, ip_protocol, listen, log_filter, name, number, origin,
+        path, port_range, power_of_two, prefix, probe, protocol, rate, tcp_flags,
     },
 };
 use crate::{
+    daemon::notify::Event,
     dataplane::plan::{Attach, Ingress},
     feed::format::{FORMATS, Format},
 };
@@ -191,6 +192,38 @@ pub enum Addresses {
     Pseudonym,
 }
 
+/// How somebody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// An HTTP request of ours.
+    Webhook,
+    /// An HTTP request of Alertmanager's.
+    Alertmanager,
+    /// A message with fields to systemd's journal.
+    Journal,
+    /// A line to the host's syslog.
+    Syslog,
+    /// A program's standard input.
+    Command,
+}
+
+/// Their names in the file.
+pub const VIAS: &[(&str, Via)] = &[
+    ("webhook", Via::Webhook),
+    ("alertmanager", Via::Alertmanager),
+    ("journal", Via::Journal),
+    ("syslog", Via::Syslog),
+    ("command", Via::Command),
+];
+
+impl Via {
+    /// The name in the file.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        VIAS.iter().find(|(_, via)| *via == self).map_or("", |(label, _)| label)
+    }
+}
+
 /// What becomes of attacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detection {
@@ -252,6 +285,8 @@ section! {
         events: Events = table::<Events>();
         /// The detector of attacks.
         detect: Detect = table::<Detect>();
+        /// Who is told of attacks; at most 16.
+        notify: Vec<Notify> = tables::<Notify>();
         /// What is kept of attacks, and for how long.
         privacy: Privacy = table::<Privacy>();
         /// Prometheus metrics.
@@ -902,6 +937,43 @@ section! {
         bans: Spanned<u32> = number(0..=100_000).or("1000");
         /// How long a ban lasts if the daemon does not live to end it with the attack.
         ban_ttl: Spanned<Duration> = duration(10..=86_400).or("10m");
+    }
+}
+
+section! {
+    /// `[[notify]]`: told when an attack begins, gets another vector, and ends: in order, again until it works, never twice. What is said of
+    /// sources is what `privacy.addresses` lets incidents keep. Nobody is waited for: a target that is slow or gone costs nothing but its notifications.
+    Notify {
+        /// Its name in metrics and messages; unique.
+        name: Spanned<String> = name();
+        /// How it is told. `webhook`: a POST of JSON, signed as Standard Webhooks say. `alertmanager`: an alert for each attacked service, by
+        /// API version 2, repeated every minute while it lasts. `journal`: a message with fields. `syslog`: a line. `command`: a program with JSON on
+        /// its standard input, without a shell, as the daemon's user and in its sandbox.
+        kind: Spanned<Via> = choice(VIAS);
+        /// Where: the URL of a webhook, Alertmanager's address (`"http://192.31.196.9:9093"`), a program's path, another socket of the journal or of syslog.
+        to: Option<Spanned<Origin>> = origin().optional("the host's journal or syslog");
+        /// A file with the URL in the place of `to`, where the URL itself is a secret; root's own, mode 0600.
+        to_file: Option<Spanned<PathBuf>> = path().optional("none");
+        /// A command's arguments.
+        args: Vec<Spanned<String>> = argument().list();
+        /// What is told; nothing means all. Alertmanager gets what is so and tells people itself.
+        events: Vec<Spanned<Event>> =
+            choice(&[("began", Event::Began), ("vector", Event::Vector), ("ended", Event::Ended)]).list();
+        /// An attack that begins so soon after the last one on the same service was told is told when it has lasted that long; if it ends before, it is
+        /// only counted. So an attack that comes and goes does not wake somebody each time.
+        repeat: Spanned<Duration> = duration(0..=86_400).or("10m");
+        /// How long one try may take in all.
+        timeout: Spanned<Duration> = duration(1..=60).or("10s");
+        /// How long it is tried again, with pauses of 2 s to 5 min. What waits outlives the daemon.
+        give_up: Spanned<Duration> = duration(10..=86_400).or("1h");
+        /// A webhook's signing key: `whsec_` and 16 to 64 bytes in base64, in a file of root's own, mode 0600.
+        sign_key_file: Option<Spanned<PathBuf>> = path().optional("none");
+        /// A file with a secret that is sent in `header`; root's own, mode 0600.
+        key_file: Option<Spanned<PathBuf>> = path().optional("none");
+        /// The header that the secret is sent in.
+        header: Spanned<String> = header().or("Authorization");
+        /// Certificates (PEM) to trust in the place of the host's.
+        ca_file: Option<Spanned<PathBuf>> = path().optional("the host's");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What no single knob can know.
 
 mod feeds;
+mod notify;
 mod rules;
 
 use std::{collections::HashMap, ops::Range, time::Duration};
@@ -21,6 +22,7 @@ use super::{
 pub fn settings(settings: &mut Settings, problems: &mut Problems) {
     interfaces(&settings.interface, problems);
     feeds::feeds(&settings.feed, problems);
+    notify::targets(&settings.notify, problems);
     normalise(&mut settings.lists.allow, problems);
     normalise(&mut settings.lists.block, problems);
     for service in &mut settings.service {

@@ -115,6 +115,15 @@ pub(super) fn path() -> Leaf<PathBuf> {
     .pattern("^/")
 }
 
+/// A program's argument.
+pub(super) fn argument() -> Leaf<String> {
+    text("a text of at most 1024 bytes", |raw| {
+        let fits = raw.len() <= 1024 && !raw.contains('\0');
+        let wrong = || Complaint::new("no argument", "at most 1024 bytes, none of them NUL");
+        fits.then(|| raw.to_owned()).ok_or_else(wrong)
+    })
+}
+
 /// What to log: a level, or directives of `tracing-subscriber`.
 pub(super) fn log_filter() -> Leaf<String> {
     text("`\"error\"`, `\"warn\"`, `\"info\"`, `\"debug\"`, `\"trace\"` or tracing directives", |raw| {

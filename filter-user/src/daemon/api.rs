@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 pub use super::peer::{Peer, Right};
-use super::{allow, bans, commit, config, detect, events, feeds, incidents, live::Live, secrets};
+use super::{allow, bans, commit, config, detect, events, feeds, incidents, live::Live, notify, secrets};
 use crate::{
     cmd::failure::{Body, Failure, Kind},
     observe::status::Status,
@@ -75,6 +75,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         detect::ROUTES,
         events::ROUTES,
         incidents::ROUTES,
+        notify::ROUTES,
         feeds::ROUTES,
     ]
     .into_iter()

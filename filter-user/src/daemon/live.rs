@@ -6,6 +6,7 @@ mod detect;
 mod events;
 mod feeds;
 mod incidents;
+mod notify;
 mod revisions;
 mod standing;
 mod state;
@@ -31,6 +32,7 @@ use super::{
     events::History,
     feeds::Board,
     ledger::{Begin, Ledger},
+    notify::{Event, Outbox},
     secrets::Rotated,
     systemd,
 };
@@ -60,6 +62,7 @@ pub struct Live {
     history: Mutex<History>,
     /// Taken by itself or behind `state`, and never held while anything is waited for.
     board: Mutex<Board>,
+    outbox: Mutex<Outbox>,
 }
 
 impl Live {
@@ -71,10 +74,27 @@ impl Live {
         let state = State::start(loaded, ledger, begin, replace, &mut keeper)?;
         let detection = Mutex::new(Detection::new(&state.settings));
         let (path, started) = (path.to_owned(), Instant::now());
-        let incidents = Mutex::new(Desk::open(state.settings.daemon.state.as_ref()));
+        let folder = state.settings.daemon.state.as_ref();
+        let (incidents, interrupted) = Desk::open(folder);
+        let mut outbox = Outbox::open(folder, &state.settings.notify);
+        for incident in &interrupted {
+            outbox.tell(&state.settings.notify, Event::Ended, incident);
+        }
+        let (incidents, outbox) = (Mutex::new(incidents), Mutex::new(outbox));
         let (state, keeper, board) = (Mutex::new(state), Mutex::new(keeper), Mutex::new(board));
         let (incident_figures, history) = <_>::default();
-        Ok(Self { path, started, state, keeper, incidents, incident_figures, detection, history, board })
+        Ok(Self {
+            path,
+            started,
+            state,
+            keeper,
+            incidents,
+            incident_figures,
+            detection,
+            history,
+            board,
+            outbox,
+        })
     }
 
     /// A panic while it was held has left whole values behind: every change is one assignment.
@@ -196,7 +216,7 @@ impl Live {
                 let commit = state.standing();
                 let facts = Facts { commit, absent, syns, attacks, incidents, ..state.facts.clone() };
                 drop(state);
-                Some((sample, Facts { feeds: self.feeds(None), ..facts }))
+                Some((sample, Facts { feeds: self.feeds(None), notify: self.told(), ..facts }))
             }
             Err(problem) => {
                 warn!("cannot read the maps: {problem:#}");

@@ -11,6 +11,7 @@
 //! - [`bans`]: bans on request, and what is never banned.
 //! - [`detect`]: attacks: what the detector reads, what it arms and bans, what is asked about it.
 //! - [`events`]: sampled packets on request; [`incidents`]: attacks as they are kept.
+//! - [`notify`]: who is told of attacks, and how.
 //! - [`feeds`]: when feeds are looked at, and the requests about them.
 //! - [`ledger`]: revisions of the configuration, kept in `daemon.state`; [`deadline`]: time limits that outlive a boot.
 //! - [`commit`]: apply, confirm, roll back, bypass on request; [`probes`]: what has to work meanwhile.
@@ -36,6 +37,7 @@ pub mod links;
 pub mod live;
 pub mod lock;
 pub mod log;
+pub mod notify;
 pub mod peer;
 pub mod probes;
 pub mod scrape;
@@ -111,6 +113,7 @@ pub async fn run(
     serve_metrics(&live, scrape, &children)?;
     tokio::spawn(probes::watch(live.clone(), children.clone()));
     tokio::spawn(feeds::watch(live.clone(), children.clone()));
+    tokio::spawn(notify::watch(live.clone(), children.clone()));
     systemd::ready(&live.summary());
     info!("ready: {}", live.summary());
     turn(&live, &stop, hangups).await;
@@ -118,6 +121,7 @@ pub async fn run(
     live.keep_bans(true);
     live.keep_usual(true);
     live.keep_incidents(true);
+    live.keep_notices();
     let _ = std::fs::remove_file(&socket);
     systemd::stopping();
     info!("stopped; the filter stays attached, `floodwall detach` removes it");
@@ -165,6 +169,7 @@ async fn turn(live: &Arc<Live>, stop: &CancellationToken, mut hangups: Hangups) 
                     live.keep_bans(false);
                     live.keep_usual(false);
                     live.keep_incidents(false);
+                    live.keep_notices();
                 });
             }
             _ = retry.tick() => live.retry_stepped_down(),

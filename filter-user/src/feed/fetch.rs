@@ -1,35 +1,24 @@
 //! Feeds over HTTP(S), and one look at a feed wherever it is. Blocking: for a thread of its own.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use ureq::{
-    Agent, Body,
+    Body,
     http::{HeaderMap, Response, StatusCode, header},
-    tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
-use zeroize::Zeroizing;
 
 use super::{
     Fault, Format, Limits, Looked, Validators,
     file::{self, Timed},
     format,
 };
-use crate::config::{schema::Feed, value::Origin};
+use crate::{
+    config::{schema::Feed, value::Origin},
+    web::{Client, Trouble, secret, told},
+};
 
-/// Redirects that are followed.
-const REDIRECTS: u32 = 4;
-/// Longest header of an answer, and longest validator that is kept.
-const LONGEST_HEADER: usize = 16 << 10;
+/// Longest validator that is kept.
 const LONGEST_VALIDATOR: usize = 512;
-/// Longest secret.
-const LONGEST_KEY: usize = 4096;
-/// Where distributions keep the certificates that they trust.
-const ROOTS: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// What the configuration asks of the content.
 #[must_use]
@@ -62,8 +51,9 @@ fn fetch(
     timeout: Duration,
     known: &Validators,
 ) -> Result<Looked, Fault> {
-    let key = feed.key_file.as_ref().map(|path| key(path.as_ref())).transpose()?;
-    let agent = agent(feed, url, timeout, key.is_some())?;
+    let key = feed.key_file.as_ref().map(|path| secret(path.as_ref())).transpose()?;
+    let ca_file = feed.ca_file.as_ref().map(|path| path.as_ref().as_path());
+    let agent = Client { url, ca_file, timeout, redirects: key.is_none() }.agent()?;
     let mut request = agent.get(url);
     if let Some(etag) = &known.etag {
         request = request.header(header::IF_NONE_MATCH, etag);
@@ -74,7 +64,7 @@ fn fetch(
     if let Some(key) = &key {
         request = request.header(feed.header.as_ref(), key.as_str());
     }
-    let answer = request.call().map_err(|error| told(&error, timeout))?;
+    let answer = request.call().map_err(|error| Fault::from(told(&error, timeout)))?;
     match answer.status() {
         StatusCode::NOT_MODIFIED if *known != Validators::default() => return Ok(Looked::Same),
         StatusCode::OK => {}
@@ -115,85 +105,6 @@ fn validators(headers: &HeaderMap) -> Validators {
     Validators { etag: of(header::ETAG), modified: of(header::LAST_MODIFIED) }
 }
 
-fn agent(feed: &Feed, url: &str, timeout: Duration, secret: bool) -> Result<Agent, Fault> {
-    let https = url.starts_with("https://");
-    let mut config = Agent::config_builder()
-        .timeout_global(Some(timeout))
-        .max_redirects(if secret { 0 } else { REDIRECTS })
-        .max_redirects_will_error(!secret)
-        // From https to http would be from safe to open.
-        .https_only(https)
-        .http_status_as_error(false)
-        .max_response_header_size(LONGEST_HEADER)
-        .max_idle_connections(0)
-        .accept_encoding("identity")
-        .user_agent(concat!("floodwall/", env!("CARGO_PKG_VERSION")));
-    if https || !secret {
-        config = config.tls_config(tls(feed.ca_file.as_ref().map(|path| path.as_ref().as_path()), https)?);
-    }
-    Ok(config.build().new_agent())
-}
-
-/// The roots are read each time: certificates are renewed, and a fetch takes longer.
-fn tls(ca_file: Option<&Path>, needed: bool) -> Result<TlsConfig, Fault> {
-    let pem = match ca_file {
-        Some(path) => {
-            fs::read(path).map_err(|error| Fault::Source(format!("{}: {error}", path.display())))?
-        }
-        None => ROOTS.iter().find_map(|path| fs::read(path).ok()).unwrap_or_default(),
-    };
-    let items = parse_pem(&pem).filter_map(Result::ok);
-    let certificates: Vec<_> = items
-        .filter_map(|item| match item {
-            PemItem::Certificate(certificate) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() && needed {
-        let why = "there is no certificate to trust: install ca-certificates, or set ca_file";
-        return Err(Fault::Source(why.to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = RootCerts::new_with_certs(&certificates);
-    Ok(TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build())
-}
-
-/// The secret; nobody else may be able to read it.
-fn key(path: &Path) -> Result<Zeroizing<String>, Fault> {
-    let fault = |why: String| Fault::Source(format!("{}: {why}", path.display()));
-    let found = fs::metadata(path).map_err(|error| fault(error.to_string()))?;
-    if !found.is_file() || found.mode() & 0o077 != 0 {
-        return Err(fault("the secret is no file, or open to others: chmod 0600".to_owned()));
-    }
-    if found.len() > LONGEST_KEY as u64 {
-        return Err(fault("longer than a secret is".to_owned()));
-    }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| fault(error.to_string()))?);
-    let key = Zeroizing::new(text.trim().to_owned());
-    if key.is_empty() || !key.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        return Err(fault("the secret is empty, or no line of text".to_owned()));
-    }
-    Ok(key)
-}
-
-/// Without the URL, which may hold something secret.
-fn told(error: &ureq::Error, timeout: Duration) -> Fault {
-    use ureq::Error;
-    Fault::Source(match error {
-        Error::Timeout(_) => return Fault::Slow(timeout.as_secs()),
-        Error::Io(error) => error.to_string(),
-        Error::HostNotFound => "its host is not known".to_owned(),
-        Error::ConnectionFailed => "no connection".to_owned(),
-        Error::TooManyRedirects => format!("more than {REDIRECTS} redirects"),
-        Error::RequireHttpsOnly(_) => "it redirects from https to http".to_owned(),
-        Error::RedirectFailed => "it redirects to nowhere".to_owned(),
-        Error::BadUri(_) => "it redirects to what is no URL".to_owned(),
-        Error::Rustls(error) => format!("TLS: {error}"),
-        Error::Protocol(error) => format!("no HTTP: {error}"),
-        other => other.to_string().chars().take(200).collect(),
-    })
-}
-
 /// A body whose errors are ours.
 struct Translated<R> {
     inner: R,
@@ -209,9 +120,18 @@ impl<R: io::Read> io::Read for Translated<R> {
                     Fault::Cut("the connection ended early".to_owned()).into()
                 }
                 (_, io::ErrorKind::TimedOut) => Fault::Slow(self.timeout.as_secs()).into(),
-                (Some(inner), _) => told(inner, self.timeout).into(),
+                (Some(inner), _) => Fault::from(told(inner, self.timeout)).into(),
                 _ => error,
             }
         })
+    }
+}
+
+impl From<Trouble> for Fault {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Slow(seconds) => Self::Slow(seconds),
+            Trouble::Other(why) => Self::Source(why),
+        }
     }
 }

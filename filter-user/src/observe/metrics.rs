@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     config::Mode,
-    daemon::{commit::Standing, feeds::Line},
+    daemon::{commit::Standing, feeds::Line, notify},
     dataplane::plan::Prefixes,
     detect::vector::{VECTORS, Vector},
     feed::Counts,
@@ -59,6 +59,8 @@ pub struct Facts {
     pub next: BTreeMap<String, String>,
     /// Feeds, in the configuration's order.
     pub feeds: Vec<Line>,
+    /// Who is told of attacks, in the configuration's order.
+    pub notify: Vec<notify::Line>,
     /// Whether the last attempt to load the configuration succeeded.
     pub reload_successful: bool,
     /// When one last did.
@@ -240,6 +242,14 @@ fn attacks(sample: &Sample, facts: &Facts, values: &mut Collected) {
             values.set(&table::ATTACK_ACTIVE, &labels, flag(goes_on));
             values.add(&table::ATTACKS, &labels, count);
         }
+    }
+    for target in &facts.notify {
+        let notify::Line { name, sent, failed, given_up, deduplicated, waiting, .. } = target;
+        let counts = [*sent, *failed, *given_up, *deduplicated];
+        for (result, count) in notify::Counts::LABELS.into_iter().zip(counts) {
+            values.add(&table::NOTIFICATIONS, &[name, result], count);
+        }
+        values.set(&table::NOTIFICATIONS_WAITING, &[name], float(*waiting));
     }
     for (result, count) in label::KEEPING.into_iter().zip(facts.incidents) {
         values.add(&table::INCIDENTS, &[result], count);

@@ -10,7 +10,7 @@ use super::{Options, elf, epoch, write};
 use crate::process::{capture, isolated, workspace};
 
 /// Files of the repository, or all in a folder of it, and the folder or the file that they become.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 15] = [
     ("packaging/floodwall.service", "usr/lib/systemd/system/floodwall.service"),
     ("packaging/floodwall.sysusers", "usr/lib/sysusers.d/floodwall.conf"),
     ("packaging/debian/lintian-overrides", "usr/share/lintian/overrides/floodwall"),
@@ -21,6 +21,8 @@ const FILES: [(&str, &str); 13] = [
     ("docs/config.md", "usr/share/doc/floodwall/docs/config.md"),
     ("docs/metrics.md", "usr/share/doc/floodwall/docs/metrics.md"),
     ("docs/alerts.md", "usr/share/doc/floodwall/docs/alerts.md"),
+    ("docs/notifications.md", "usr/share/doc/floodwall/docs/notifications.md"),
+    ("docs/privacy.md", "usr/share/doc/floodwall/docs/privacy.md"),
     ("docs/package.md", "usr/share/doc/floodwall/docs/package.md"),
     ("docs/first-five-minutes.md", "usr/share/doc/floodwall/docs/first-five-minutes.md"),
     ("docs/floodwall.schema.json", "usr/share/floodwall/floodwall.schema.json"),

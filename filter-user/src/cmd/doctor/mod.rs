@@ -3,6 +3,7 @@
 mod feeds;
 mod interfaces;
 mod kernel;
+mod notify;
 mod risk;
 mod system;
 
@@ -107,6 +108,7 @@ fn look(pins: &Path, settings: Option<&Settings>) -> anyhow::Result<Report> {
     checks.extend(system::sysctls(&host.sysctls));
     checks.extend(system::conntrack());
     checks.extend(settings.and_then(feeds::check));
+    checks.extend(settings.and_then(notify::check));
     let interfaces = interfaces::chosen(&host, settings);
     checks.extend(interfaces.iter().flat_map(|name| interfaces::checks(&host, name)));
     let modes = modes(&host, &interfaces);

@@ -55,9 +55,24 @@ pub(super) fn secrets(text: &str) -> Vec<String> {
         let Some((key, _)) = line.split_once('=') else { return line.to_owned() };
         let name = key.trim().to_ascii_lowercase();
         let secret = ["secret", "password", "token"].iter().any(|word| name.contains(word));
-        if secret || name == "key" { format!("{key}= (left out)") } else { line.to_owned() }
+        if secret || name == "key" { format!("{key}= (left out)") } else { urls(line) }
     };
     text.lines().map(line).collect()
+}
+
+/// URLs without what follows the server: it may be a secret, as with webhooks.
+fn urls(line: &str) -> String {
+    let (mut cut, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some(start) = rest.find("://") {
+        let (before, from) = rest.split_at(start + 3);
+        let (url, after) = from.split_at(from.find(['"', '\'', ' ', ',']).unwrap_or(from.len()));
+        let (server, path) = url.split_once('/').unwrap_or((url, ""));
+        cut += before;
+        cut += server;
+        cut += if path.is_empty() { "" } else { "/(left out)" };
+        rest = after;
+    }
+    cut + rest
 }
 
 #[cfg(test)]
@@ -90,6 +105,8 @@ mod tests {
 
     #[test]
     fn what_sounds_secret_is_left_out() {
+        let hook = secrets("to = \"https://hooks.example/T0/B0/x\" # http://a/b, http://c").join("");
+        assert_eq!(hook, "to = \"https://hooks.example/(left out)\" # http://a/(left out), http://c");
         let text = "[cookie]\nkey_file = \"/etc/floodwall/key\"\nsecret = \"hunter2\"\napi_token=\"x\"";
         let shown = secrets(text).join("\n");
         assert!(

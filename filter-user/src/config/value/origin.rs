@@ -27,6 +27,19 @@ impl Origin {
         }
     }
 
+    /// For people: a URL's server alone, where what follows may be secret.
+    #[must_use]
+    pub fn server(&self) -> String {
+        let server = |url: &str| {
+            let uri: hyper::Uri = url.parse().ok()?;
+            Some(format!("{}://{}/", uri.scheme_str()?, uri.authority()?))
+        };
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Url(url) => server(url).unwrap_or_default(),
+        }
+    }
+
     /// Whether nobody on the way can read and change it.
     #[must_use]
     pub fn is_safe(&self) -> bool {

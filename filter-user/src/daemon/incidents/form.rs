@@ -238,7 +238,7 @@ impl Incident {
 }
 
 /// How many packets of proven sources were dropped.
-pub(super) fn proven(collateral: &Collateral) -> String {
+pub(in crate::daemon) fn proven(collateral: &Collateral) -> String {
     let Collateral { proven_packets, proven_dropped, .. } = *collateral;
     if proven_packets == 0 {
         return "no packet of a proven source was sampled".to_owned();
@@ -284,12 +284,12 @@ impl Summary {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::daemon) mod tests {
     use super::*;
     use crate::daemon::detect::VectorLine;
 
     /// An incident that the daemon could have written.
-    pub(in crate::daemon::incidents) fn incident(began: u64, number: u64) -> Incident {
+    pub(in crate::daemon) fn incident(began: u64, number: u64) -> Incident {
         let attack = Line {
             id: number,
             service: "web".to_owned(),

@@ -33,21 +33,21 @@ fn file(id: &str) -> String {
 
 impl Shelf {
     /// What there is; an attack that went on when the daemon before ended is marked so.
-    pub(in crate::daemon) fn open(state: &Path) -> Self {
+    pub(in crate::daemon) fn open(state: &Path) -> (Self, Vec<Incident>) {
         let mut shelf = Self::default();
+        let mut interrupted = Vec::new();
         let opened = Folder::open(&state.join(FOLDER)).and_then(|folder| {
             shelf.folder = Some(folder);
-            shelf.read()
+            shelf.read(&mut interrupted)
         });
         if let Err(problem) = opened {
             error!("attacks may not be kept: {problem:#}");
         }
-        shelf
+        (shelf, interrupted)
     }
 
-    fn read(&mut self) -> Result<()> {
+    fn read(&mut self, interrupted: &mut Vec<Incident>) -> Result<()> {
         let Some(folder) = &mut self.folder else { return Ok(()) };
-        let mut interrupted = Vec::new();
         for name in folder.names()? {
             let Some(id) = name.strip_prefix(PREFIX).filter(|id| !id.contains('.')) else { continue };
             let found = folder.read_with(&name, LARGEST, |bytes| parse(id, bytes))?;
@@ -62,9 +62,9 @@ impl Shelf {
         for old in aside.iter().take(aside.len().saturating_sub(ASIDE)) {
             folder.remove(old)?;
         }
-        for incident in interrupted {
+        for incident in &*interrupted {
             info!(incident = incident.id, "the daemon ended during an attack: what was known of it is kept");
-            self.put(&incident)?;
+            self.put(incident)?;
         }
         Ok(())
     }
@@ -152,42 +152,42 @@ mod tests {
     #[test]
     fn they_outlive_the_daemon() {
         let (_parent, state) = state();
-        let mut shelf = Shelf::open(&state);
+        let mut shelf = Shelf::open(&state).0;
         let active = Incident { state: Standing::Active, ..incident(200 * DAY, 2) };
         assert!(shelf.put(&incident(100 * DAY, 1)).unwrap());
         assert!(shelf.put(&active).unwrap());
         assert!(!shelf.put(&active).unwrap(), "it is the same");
-        let mut shelf = Shelf::open(&state);
+        let mut shelf = Shelf::open(&state).0;
         let states: Vec<_> = shelf.list().into_iter().map(|summary| summary.state).collect();
         assert_eq!(states, [Standing::Interrupted, Standing::Over]);
         let latest = shelf.get("latest").unwrap().unwrap();
         assert_eq!((&latest.id, latest.state), (&active.id, Standing::Interrupted));
         assert_eq!(latest.attack.ended, Some(active.written));
         assert!(shelf.has(&active.id) && shelf.get("../baselines").unwrap().is_none());
-        assert_eq!(Shelf::open(&state).get(&active.id).unwrap().unwrap().state, Standing::Interrupted);
+        assert_eq!(Shelf::open(&state).0.get(&active.id).unwrap().unwrap().state, Standing::Interrupted);
     }
 
     #[test]
     fn the_oldest_are_forgotten() {
         let (_parent, state) = state();
-        let mut shelf = Shelf::open(&state);
+        let mut shelf = Shelf::open(&state).0;
         for number in 0..KEPT as u64 + 3 {
             shelf.put(&incident(100 * DAY + number, number)).unwrap();
         }
         shelf.thin_out(100 * DAY, RETENTION).unwrap();
         assert_eq!(shelf.list().len(), KEPT);
         assert_eq!(ids(&shelf).last(), Some(&incident(100 * DAY + 3, 3).id), "three of them went");
-        assert_eq!(ids(&Shelf::open(&state)), ids(&shelf), "from the disk as well");
+        assert_eq!(ids(&Shelf::open(&state).0), ids(&shelf), "from the disk as well");
         shelf.thin_out(7, RETENTION).unwrap();
         assert_eq!(shelf.list().len(), KEPT, "a clock in 1970 forgets nothing");
         shelf.thin_out(131 * DAY, RETENTION).unwrap();
-        assert!(ids(&shelf).is_empty() && ids(&Shelf::open(&state)).is_empty());
+        assert!(ids(&shelf).is_empty() && ids(&Shelf::open(&state).0).is_empty());
     }
 
     #[test]
     fn what_is_damaged_is_put_aside() {
         let (_parent, state) = state();
-        let mut shelf = Shelf::open(&state);
+        let mut shelf = Shelf::open(&state).0;
         let (first, second) = (incident(100, 1), incident(200, 2));
         shelf.put(&first).unwrap();
         shelf.put(&second).unwrap();
@@ -201,7 +201,7 @@ mod tests {
         let other = Incident { id: second.id.clone(), ..incident(300, 3) };
         Folder::open(&state.join(FOLDER)).unwrap().write(&file("19700101T000500Z-3"), &other).unwrap();
         Folder::open(&state.join(FOLDER)).unwrap().write_bytes(&file("19700101T000600Z-4"), b"{}").unwrap();
-        assert_eq!(ids(&Shelf::open(&state)), [second.id]);
+        assert_eq!(ids(&Shelf::open(&state).0), [second.id]);
         assert_eq!(Folder::existing(&state.join(FOLDER)).unwrap().aside().unwrap().len(), 3);
     }
 }

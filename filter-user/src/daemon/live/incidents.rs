@@ -11,7 +11,7 @@ use anyhow::Result;
 use filter_common::reason::Reason;
 use tracing::{error, info};
 
-use super::{Live, events::interface};
+use super::{Live, events::interface, notify::Said};
 use crate::{
     daemon::{
         deadline::{Clock, wall},
@@ -39,6 +39,7 @@ struct Open {
     written: Option<Instant>,
     /// As it was written.
     state: Standing,
+    said: Said,
 }
 
 /// What is to be written.
@@ -66,8 +67,10 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Desk {
-    pub(super) fn open(state: &Path) -> Self {
-        Self { shelf: Shelf::open(state), open: BTreeMap::new(), complaint: None }
+    /// And attacks that an earlier daemon did not see the end of.
+    pub(super) fn open(state: &Path) -> (Self, Vec<Incident>) {
+        let (shelf, interrupted) = Shelf::open(state);
+        (Self { shelf, open: BTreeMap::new(), complaint: None }, interrupted)
     }
 
     /// An id that no other attack has.
@@ -145,9 +148,12 @@ impl Live {
             let is_done = course.is_done()
                 || attack.ended.is_some_and(|end| clock.monotonic().saturating_sub(end) > AFTER);
             let is_late = open.written.is_none_or(|at| at.elapsed() >= PAUSE);
-            if is_late || is_done || now || open.state != state {
+            let has_news = open.said != Some((attack.hits.len(), state));
+            if is_late || is_done || now || has_news || open.state != state {
                 self.pick(&mut open.fixed, attack, &detection)?;
                 let incident = Incident::new(&open.fixed, One::new(attack, line), course, wall());
+                // Whether it can be written or not.
+                open.said = Some(self.say(open.said, &incident));
                 due.push(Due { number, incident, is_done });
             }
         }
@@ -170,7 +176,7 @@ impl Live {
         };
         let samples = Vec::new();
         let fixed = Fixed { id, began: line.began, revision, mode, addresses, privacy, samples };
-        Open { fixed, written: None, state: Standing::Active }
+        Open { fixed, written: None, state: Standing::Active, said: None }
     }
 
     /// Takes some of its packets, as long as there are few: those that nobody honest would send, or that tell nothing either way.

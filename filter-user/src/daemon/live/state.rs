@@ -310,6 +310,7 @@ fn facts(settings: &Settings, plan: &Plan) -> Facts {
         commit: Standing::default(),
         attacks: Vec::new(),
         incidents: [0; 2],
+        notify: Vec::new(),
         syns: Vec::new(),
         absent: Vec::new(),
         lists: plan.lists.prefixes,

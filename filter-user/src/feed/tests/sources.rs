@@ -2,11 +2,10 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    io::{Read as _, Write as _},
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +14,10 @@ use super::{
     super::{Looked, Validators, fetch},
     *,
 };
-use crate::config::{self, Source, schema::Feed};
+use crate::{
+    config::{self, Source, schema::Feed},
+    testing::{say, serve},
+};
 
 fn feed(source: &str, more: &str) -> Feed {
     let text = format!(
@@ -24,29 +26,6 @@ fn feed(source: &str, more: &str) -> Feed {
     );
     let loaded = config::parse(Source { path: String::new(), text });
     loaded.unwrap_or_else(|error| panic!("{error}")).settings.feed.remove(0)
-}
-
-/// A server that answers by its script until the test ends; returns its address and what it was asked.
-fn serve(answer: impl Fn(&str, &mut TcpStream) + Send + 'static) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let log = asked.clone();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut head = String::new();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|read| read > 0) {}
-            log.lock().unwrap().push(head.clone());
-            answer(&head, &mut stream);
-        }
-    });
-    (address, asked)
-}
-
-fn say(stream: &mut TcpStream, head: &str, body: &str) {
-    let _ = write!(stream, "HTTP/1.1 {head}\r\nConnection: close\r\n\r\n{body}");
 }
 
 fn fetched(url: &str, more: &str) -> Result<Looked, Fault> {

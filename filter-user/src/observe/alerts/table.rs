@@ -306,6 +306,23 @@ pub const ALERTS: &[Alert] = &[
         quiet: &[("floodwall_feed_in_force{job=\"floodwall\",instance=\"a\",feed=\"drop\"}", "0x10 1x10")],
     },
     Alert {
+        name: "FloodwallNotificationsFailing",
+        expr: "max by (job, instance, target) (floodwall_notifications_waiting) > 0 or max by (job, instance, target) (increase(floodwall_notifications_total{result=\"given_up\"}[1h])) > 0",
+        lasts: "5m",
+        severity: Warning,
+        summary: "{{ $labels.target }} is not told of attacks on {{ $labels.instance }}",
+        description: "Notifications wait for a target that does not take them, or some were given up.",
+        runbook: "1. `floodwall notify list` says why the last try failed; `floodwall notify test NAME` tries now.\n2. Has its address changed, its certificate or secret expired? Under an attack that fills the link nothing gets out: whatever is told then has to come from elsewhere (Prometheus, your upstream).",
+        fires: &[(
+            "floodwall_notifications_waiting{job=\"floodwall\",instance=\"a\",target=\"ops\"}",
+            "1x10",
+        )],
+        quiet: &[(
+            "floodwall_notifications_waiting{job=\"floodwall\",instance=\"a\",target=\"ops\"}",
+            "1 1 0x8",
+        )],
+    },
+    Alert {
         name: "FloodwallSamplesLost",
         expr: "sum by (job, instance) (rate(floodwall_events_lost_total[5m])) > sum by (job, instance) (rate(floodwall_events_total[5m]))",
         lasts: "10m",

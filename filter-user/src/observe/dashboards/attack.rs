@@ -245,8 +245,18 @@ const SAMPLES: &[Panel] = &[
         "short",
         Lines,
     )
-    .wide(24).asks(&[target(
+    .asks(&[target(
         "sum by (result) (increase(floodwall_incidents_total{%}[1h]))",
         "{{result}}",
     )]),
+    panel(
+        "Notifications in the last hour",
+        "What became of notifications of attacks, and how many wait (floodwall notify list). Tries that fail are repeated; given_up and what waits for minutes were not told.",
+        "short",
+        Lines,
+    )
+    .asks(&[
+        target("sum by (target, result) (increase(floodwall_notifications_total{%}[1h])) > 0 or on () vector(0)", "{{target}} {{result}}"),
+        target("sum by (target) (floodwall_notifications_waiting{%}) or on () vector(0)", "{{target}} waiting"),
+    ]),
 ];

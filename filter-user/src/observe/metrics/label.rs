@@ -4,7 +4,11 @@ use std::fmt;
 
 use filter_common::{abi::HandOver, ban::Origin, reason::Reason};
 
-use crate::{config::Mode, daemon::feeds::Looks, detect::vector::Vector};
+use crate::{
+    config::Mode,
+    daemon::{feeds::Looks, notify::Counts},
+    detect::vector::Vector,
+};
 
 /// A label's declaration.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +77,7 @@ labels! {
     SERVICE "service" Values::Named("a [[service]]; * is the rest of the host");
     RULE "rule" Values::Named("a [[rule]]");
     FEED "feed" Values::Named("a [[feed]]");
+    TARGET "target" Values::Named("a [[notify]]");
     VERSION "version" Values::Named("the daemon's version");
     VERDICT "verdict" Values::Fixed(|| vec!["pass", "drop", "reply", "would_drop", "would_reply"]);
     REASON "reason" Values::Fixed(|| Reason::ALL.iter().map(|reason| reason.label()).collect());
@@ -82,6 +87,7 @@ labels! {
     COOKIE "result" Values::Fixed(|| vec!["valid", "invalid"]);
     HAND_OVER "result" Values::Fixed(|| HandOver::ALL.iter().map(|(_, label)| *label).collect());
     LOOK "result" Values::Fixed(|| Looks::default().by_label().map(|(label, _)| label).to_vec());
+    NOTICE "result" Values::Fixed(|| Counts::LABELS.to_vec());
     VECTOR "vector" Values::Fixed(|| Vector::ALL.iter().map(|vector| vector.label()).collect());
     CAUSE "cause" Values::Fixed(|| vec!["ring_full", "budget"]);
     KEPT "result" Values::Fixed(|| KEEPING.to_vec());

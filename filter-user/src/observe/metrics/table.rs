@@ -3,8 +3,8 @@
 
 use super::label::{
     ATTACHED, BAN_KIND, CAUSE, COOKIE, FAMILY, FEED, HAND_OVER, HOOK, INTERFACE, KEPT, LEFT_OUT, LIMITER,
-    LIST, LOOK, Label, MAP, MODE_LABEL, ORIGIN, REASON, RULE, RULE_VERDICT, SERVICE, VECTOR, VERDICT,
-    VERSION,
+    LIST, LOOK, Label, MAP, MODE_LABEL, NOTICE, ORIGIN, REASON, RULE, RULE_VERDICT, SERVICE, TARGET, VECTOR,
+    VERDICT, VERSION,
 };
 
 /// A metric's type.
@@ -129,6 +129,10 @@ metrics! {
         "Attacks that began since the daemon started; service * is the rest of the host.";
     INCIDENTS Counter Number "incidents_total" [KEPT]
         "Attacks kept in daemon.state as incidents since the daemon started, and writings of them that failed.";
+    NOTIFICATIONS Counter Number "notifications_total" [TARGET, NOTICE]
+        "Notifications of attacks by what became of them since the daemon started: sent, failed tries (each is tried again), given up, and not said twice.";
+    NOTIFICATIONS_WAITING Gauge Number "notifications_waiting" [TARGET]
+        "Notifications that the target has not taken yet; they are tried again until notify.give_up.";
     EVENTS Counter Packets "events_total" []
         "Sampled packets that the data path told the daemon of: what the detector knows.";
     EVENTS_LOST Counter Packets "events_lost_total" [CAUSE]

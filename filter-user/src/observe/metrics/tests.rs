@@ -83,6 +83,7 @@ fn facts() -> Facts {
         reload_success: SystemTime::UNIX_EPOCH,
         attacks: vec![],
         incidents: [3, 1],
+        notify: vec![notify::Line { name: "ops".to_owned(), sent: 5, waiting: 2, ..notify::Line::default() }],
         absent: vec!["eth9".to_owned()],
         syns: vec![1.0, 70.4],
         commit: Standing { revision: 7, confirm_seconds: Some(9), quarantined: 2, ..Standing::default() },
