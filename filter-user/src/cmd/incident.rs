@@ -33,8 +33,8 @@ pub enum Command {
 }
 
 const EXPORT: &str = "\
-xarf prints a JSON array of XARF 4 reports, one for each prefix whose sources completed handshakes; others are never named, since \
-anybody can forge them. Code 1: there is nobody to name.
+xarf prints a JSON array of XARF 4 reports, one for each prefix with a source that completed more than detect.heavy handshakes a second; \
+others are never named: anybody can forge them, and visitors complete handshakes, too. Code 1: there is nobody to name.
 
 Examples:
   floodwall incident export > incident.md
@@ -144,7 +144,7 @@ fn export(args: &Export, socket: &Path, out: Output) -> anyhow::Result<ExitCode>
             let reports = xarf::reports(&incident, &reporter(args)?);
             let is_empty = reports.is_empty();
             if is_empty {
-                out.note("no source of this attack is proven, or only pseudonyms are kept: there is nobody to report");
+                out.note("no source of this attack is proven and heavy (detect.heavy), or only pseudonyms are kept: there is nobody to report");
             }
             if out.json {
                 out.print(&Exported { schema: 1, markdown: None, reports: Some(reports) }, |_| {

@@ -281,6 +281,9 @@ impl Detection {
         let tick = Tick { now, seen: &seen, counted: counted.as_deref(), completed: since };
         let changes = self.detector.tick(&tick);
         self.recorder.tick(&tick, self.detector.active());
+        for attack in self.detector.active_mut() {
+            attack.keep_heavy(view.limits.heavy, now);
+        }
         Ok(changes)
     }
 

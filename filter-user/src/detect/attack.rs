@@ -1,10 +1,15 @@
 //! An attack: what somebody asks about afterwards.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{load::Load, top::Top, vector::Vector};
+use super::{
+    load::Load,
+    respond,
+    top::{self, Top},
+    vector::Vector,
+};
 
 /// Counters of each sketch: no count is wrong by more than a thousandth of all.
 const COUNTERS: usize = 1024;
@@ -36,6 +41,9 @@ pub struct Act {
     /// When it was taken back.
     pub undone: Option<u64>,
 }
+
+/// Heavy sources that an attack lists, of those that were the first.
+const HEAVY: usize = 1024;
 
 /// Acts that an attack lists; more are counted.
 pub const ACTS: usize = 100;
@@ -71,6 +79,10 @@ pub struct Attack {
     pub prefixes: Top<IpNet>,
     /// Sources whose packets prove that they can receive, as a ban takes them.
     pub proven: Top<IpNet>,
+    /// Most packets that one sample of them stood for.
+    pub coarsest: u32,
+    /// Those of them that were heavy at some time, as they were then or, if that is more, later.
+    pub heavy: BTreeMap<IpNet, top::Heavy<IpNet>>,
 }
 
 impl Attack {
@@ -90,6 +102,23 @@ impl Attack {
             sources: Top::new(COUNTERS),
             prefixes: Top::new(COUNTERS),
             proven: Top::new(COUNTERS),
+            coarsest: 0,
+            heavy: BTreeMap::new(),
+        }
+    }
+
+    /// A sampled packet proves that its source can receive.
+    pub(super) fn proof(&mut self, source: IpNet, weight: u32) {
+        self.proven.add(source, weight.into());
+        self.coarsest = self.coarsest.max(weight);
+    }
+
+    /// Remembers who is heavy now: whoever is banned for it sends no proof any more, and others may push it out of the sketch.
+    pub fn keep_heavy(&mut self, knob: f64, now: u64) {
+        for heavy in respond::heavy(self, knob, now) {
+            if self.heavy.len() < HEAVY || self.heavy.contains_key(&heavy.key) {
+                self.heavy.insert(heavy.key, heavy);
+            }
         }
     }
 

@@ -119,7 +119,7 @@ pub struct Load {
 const TURNS: usize = 4;
 
 /// Standard deviations between the estimate and [`Load::surely`].
-const SURE: f64 = 2.5;
+pub(super) const SURE: f64 = 2.5;
 
 /// The last few turns.
 #[derive(Default)]

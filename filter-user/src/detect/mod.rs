@@ -214,7 +214,7 @@ impl Detector {
                 let Some(source) = seen.source else { continue };
                 let evidence = Evidence::of(seen.reason);
                 if Evidence::proves(seen.reason) {
-                    attack.proven.add(source_of(source), seen.weight.into());
+                    attack.proof(source_of(source), seen.weight);
                 } else if !matches!(evidence, Evidence::Exempt | Evidence::Honest) && attack.has(seen.vector)
                 {
                     attack.source(source, seen.weight);

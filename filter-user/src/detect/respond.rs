@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use super::attack::Attack;
+use super::{attack::Attack, load::SURE, top::Heavy};
 
 /// Knobs of the bans.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +23,22 @@ const CANDIDATES: usize = 64;
 /// An attack is so many nanoseconds old before anybody is banned for it.
 const AGE: u64 = 2_000_000_000;
 
+/// Sources that have proved themselves at least `knob` times a second over the attack so far, the heaviest first. Visitors prove
+/// themselves, too: one sample that stands for many packets is not enough.
+#[expect(clippy::cast_precision_loss, reason = "seconds and packets of an attack")]
+pub fn heavy(attack: &Attack, knob: f64, now: u64) -> impl Iterator<Item = Heavy<IpNet>> + use<> {
+    let age = now.saturating_sub(attack.began);
+    let enough = knob * age as f64 / 1e9;
+    let coarsest = f64::from(attack.coarsest);
+    let surely = move |heavy: &Heavy<IpNet>| {
+        let packets = (heavy.count - heavy.error) as f64;
+        // The variance of a sum of samples, drawn independently, is the sum of their squares.
+        packets - SURE * (coarsest * packets).sqrt()
+    };
+    let all = if age < AGE { Vec::new() } else { attack.proven.heaviest(CANDIDATES) };
+    all.into_iter().take_while(move |heavy| surely(heavy) >= enough)
+}
+
 /// The bans of all attacks.
 #[derive(Debug, Default)]
 pub struct Bans {
@@ -37,23 +53,17 @@ pub struct Bans {
 
 impl Bans {
     /// Whom to ban now for `attack`; each is either [`Bans::made`] or [`Bans::leave_alone`]d afterwards.
-    #[expect(clippy::cast_precision_loss, reason = "seconds and packets of an attack")]
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of an attack")]
     pub fn choose(&mut self, attack: &Attack, limits: &Limits, now: u64) -> Vec<IpNet> {
         let passed = now.saturating_sub(self.last) as f64 / 1e9;
         let burst = f64::from(limits.per_second);
         self.tokens = (self.tokens + passed * burst).min(burst);
         self.last = now;
         self.made.retain(|_, (_, until)| *until > now);
-        let age = now.saturating_sub(attack.began);
-        if age < AGE {
-            return Vec::new();
-        }
-        let enough = limits.heavy * age as f64 / 1e9;
         let mut chosen = Vec::new();
-        for heavy in attack.proven.heaviest(CANDIDATES) {
-            let surely = (heavy.count - heavy.error) as f64;
+        for heavy in heavy(attack, limits.heavy, now) {
             let known = self.made.contains_key(&heavy.key) || self.left_alone.contains_key(&heavy.key);
-            if surely < enough || self.tokens < 1.0 || self.made.len() + chosen.len() >= limits.most {
+            if self.tokens < 1.0 || self.made.len() + chosen.len() >= limits.most {
                 break;
             }
             if !known {
@@ -129,6 +139,36 @@ mod tests {
         assert_eq!(bans.choose(&attack, &LIMITS, 3 * SECOND), [net(1)]);
         bans.leave_alone(net(1), 1);
         assert!(bans.choose(&attack, &LIMITS, 9 * SECOND).is_empty());
+    }
+
+    #[test]
+    fn one_coarse_sample_bans_nobody() {
+        let (mut attack, mut bans) = (Attack::new(1, 1, 0), Bans::default());
+        for _ in 0..4 {
+            attack.proof(net(1), 1024);
+        }
+        assert!(bans.choose(&attack, &LIMITS, 2 * SECOND).is_empty(), "4 samples of 1024");
+        for _ in 0..20 {
+            attack.proof(net(1), 1024);
+        }
+        assert_eq!(bans.choose(&attack, &LIMITS, 2 * SECOND), [net(1)]);
+    }
+
+    #[test]
+    fn who_was_heavy_is_remembered_and_nobody_else() {
+        let mut attack = Attack::new(1, 1, 0);
+        attack.proven.add(net(1), 400);
+        attack.proven.add(net(2), 100);
+        attack.keep_heavy(100.0, SECOND);
+        assert!(attack.heavy.is_empty(), "too young");
+        attack.keep_heavy(100.0, 3 * SECOND);
+        // Banned from now on, and pushed out of the sketch.
+        for i in 0..u16::MAX {
+            attack.proven.add(source_of(IpAddr::from([45, 0, (i >> 8) as u8, i as u8])), 50);
+        }
+        attack.keep_heavy(100.0, 60 * SECOND);
+        let kept: Vec<_> = attack.heavy.values().map(|heavy| (heavy.key, heavy.count)).collect();
+        assert_eq!(kept, [(net(1), 400)]);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Attacks as they are told.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::{cmp::Reverse, fmt::Write as _, net::IpAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{daemon::deadline::Clock, detect::attack::Attack};
+use crate::{
+    daemon::deadline::Clock,
+    detect::{attack::Attack, top},
+};
 
 /// Sources and prefixes that are told of.
 const TOLD: usize = 20;
@@ -88,6 +91,8 @@ pub struct One {
     pub prefixes: Vec<Heavy<IpNet>>,
     /// Who proved most often that they can receive; addresses, and /64s.
     pub proven: Vec<Heavy<IpNet>>,
+    /// Those of them that did so more than `detect.heavy` times a second.
+    pub heavy: Vec<Heavy<IpNet>>,
     /// No number of packets is too high by more than this.
     pub error: u64,
 }
@@ -146,9 +151,10 @@ impl One {
         Self {
             schema: 1,
             attack: line,
-            sources: heaviest(&attack.sources),
-            prefixes: heaviest(&attack.prefixes),
-            proven: heaviest(&attack.proven),
+            sources: told_of(attack.sources.heaviest(TOLD)),
+            prefixes: told_of(attack.prefixes.heaviest(TOLD)),
+            proven: told_of(attack.proven.heaviest(TOLD)),
+            heavy: told_of(attack.heavy.values().copied()),
             error: attack.sources.bound(),
         }
     }
@@ -167,6 +173,7 @@ impl One {
         told(&mut text, "sources, as packets give them", &self.sources);
         told(&mut text, "their prefixes", &self.prefixes);
         told(&mut text, "proven sources, by handshakes", &self.proven);
+        told(&mut text, "more than detect.heavy a second", &self.heavy);
         let _ = write!(text, "numbers are at most {} packets too high", short(self.error));
         text
     }
@@ -176,14 +183,17 @@ pub(in crate::daemon) fn told<K: ToString>(text: &mut String, title: &str, list:
     if !list.is_empty() {
         let _ = writeln!(text, "{title}:");
     }
-    for heavy in list {
+    for heavy in list.iter().take(TOLD) {
         let _ = writeln!(text, "  {:<43} {:>7} packets", heavy.who.to_string(), short(heavy.packets));
     }
 }
 
-fn heaviest<K: Copy + Eq + std::hash::Hash + Ord>(top: &crate::detect::top::Top<K>) -> Vec<Heavy<K>> {
-    let heavy = top.heaviest(TOLD).into_iter();
-    heavy.map(|h| Heavy { who: h.key, packets: h.count, at_least: h.count - h.error }).collect()
+fn told_of<K>(heavy: impl IntoIterator<Item = top::Heavy<K>>) -> Vec<Heavy<K>> {
+    let heavy = heavy.into_iter();
+    let mut all: Vec<_> =
+        heavy.map(|h| Heavy { who: h.key, packets: h.count, at_least: h.count - h.error }).collect();
+    all.sort_by_key(|heavy| Reverse(heavy.at_least));
+    all
 }
 
 #[expect(
@@ -239,6 +249,7 @@ mod tests {
             sources: vec![Heavy { who: "44.0.0.1".parse().unwrap(), packets: 5000, at_least: 4000 }],
             prefixes: vec![],
             proven: vec![],
+            heavy: vec![],
             error: 1000,
         };
         let text = one.text();

@@ -75,6 +75,9 @@ pub struct Incident {
     pub prefixes: Vec<Heavy<IpNet>>,
     /// Prefixes of sources that proved most often that they can receive, as cookies and challenges are answered.
     pub proven: Vec<Heavy<IpNet>>,
+    /// Prefixes of those of them that did so more than `detect.heavy` times a second, each by itself: whom a report may name.
+    #[serde(default)]
+    pub heavy: Vec<Heavy<IpNet>>,
     /// No number of packets of a prefix is too high by more than this.
     pub error: u64,
     /// Some of its packets.
@@ -161,7 +164,7 @@ fn heaviest(sources: &[Heavy<IpNet>], privacy: &Privacy) -> Vec<Heavy<IpNet>> {
 impl Incident {
     /// What is known of it at `written`, seconds since 1970.
     pub(in crate::daemon) fn new(fixed: &Fixed, one: One, course: &Course, written: u64) -> Self {
-        let One { attack, prefixes, proven, error, .. } = one;
+        let One { attack, prefixes, proven, heavy, error, .. } = one;
         let acts = attack.acts.into_iter().map(|act| ActLine { what: fixed.privacy.text(&act.what), ..act });
         let attack = Line { began: fixed.began, acts: acts.collect(), ..attack };
         Self {
@@ -177,6 +180,7 @@ impl Incident {
             addresses: fixed.addresses,
             prefixes: heaviest(&prefixes, &fixed.privacy),
             proven: heaviest(&proven, &fixed.privacy),
+            heavy: heaviest(&heavy, &fixed.privacy),
             error,
             samples: fixed.samples.clone(),
             attack,
@@ -233,6 +237,7 @@ impl Incident {
         }
         told(&mut text, "prefixes, as packets give them", &self.prefixes);
         told(&mut text, "prefixes of proven sources, by handshakes", &self.proven);
+        told(&mut text, "of those with more than detect.heavy a second each", &self.heavy);
         text
     }
 }
@@ -320,7 +325,9 @@ pub(in crate::daemon) mod tests {
                 heavy("192.31.196.9/32", 30),
                 heavy("2620:4f:8000:1::/64", 50),
                 heavy("192.31.196.77/32", 40),
+                heavy("192.31.197.5/32", 9),
             ],
+            heavy: vec![heavy("192.31.196.9/32", 30), heavy("2620:4f:8000:1::/64", 50)],
             error: 10,
         };
         let fixed = Fixed {
@@ -364,7 +371,14 @@ pub(in crate::daemon) mod tests {
         assert!(!json.contains("196.9") && !json.contains("196.77") && !json.contains("8000:1"), "{json}");
         assert!(json.contains("banned 192.31.196.0/24 for 600 s: auto/syn#7"), "{json}");
         let proven: Vec<_> = incident.proven.iter().map(|h| (h.who.to_string(), h.packets)).collect();
-        assert_eq!(proven, [("192.31.196.0/24".to_owned(), 70), ("2620:4f:8000::/48".to_owned(), 50)]);
+        assert_eq!(
+            proven,
+            [
+                ("192.31.196.0/24".to_owned(), 70),
+                ("2620:4f:8000::/48".to_owned(), 50),
+                ("192.31.197.0/24".to_owned(), 9)
+            ]
+        );
         assert_eq!(incident.samples[0].frame, None);
     }
 

@@ -76,6 +76,8 @@ pub fn markdown(incident: &Incident) -> String {
     );
     let head = "| prefix | handshakes, estimated | at least |";
     table(&mut text, "Prefixes of sources that completed handshakes", head, &heaviest(&incident.proven));
+    let title = "Prefixes of those that completed more than detect.heavy a second, each by itself";
+    table(&mut text, title, head, &heaviest(&incident.heavy));
     let samples = incident.samples.iter().map(|line| format!("    {}", line.text()));
     let samples: Vec<_> = samples.collect();
     if !samples.is_empty() {

@@ -1,6 +1,7 @@
-//! Reports in XARF 4 (<https://xarf.org>, category `connection`, type `ddos`): one for each prefix of proven sources.
+//! Reports in XARF 4 (<https://xarf.org>, category `connection`, type `ddos`): one for each prefix of heavy proven sources.
 //!
 //! Whoever only seems to have sent something is never named: packets of a flood are forged. Proof is a handshake, so it counts for TCP alone.
+//! Visitors complete handshakes, too: only who did so more than `detect.heavy` times a second is named, as only such a source is banned.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ipnet::IpNet;
@@ -13,8 +14,8 @@ use crate::{config::schema::Addresses, daemon::detect::Heavy, explain::frame::to
 /// Version of the format.
 const VERSION: &str = "4.2.0";
 /// What the reader is told.
-const NAMED: &str = "Sources in this prefix completed TCP handshakes with the attacked host many times during the attack, so their addresses \
-                     were not forged. Packets of others during the same attack may have been.";
+const NAMED: &str = "Sources in this prefix completed TCP handshakes with the attacked host far more often than its users do, during the \
+                     attack, so their addresses were not forged. Packets of others during the same attack may have been.";
 
 /// Who reports.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ fn tcp(incident: &Incident) -> impl Iterator<Item = String> {
 pub fn reports(incident: &Incident, reporter: &Reporter) -> Vec<Value> {
     let has_names = incident.addresses != Addresses::Pseudonym;
     let Some(vector) = tcp(incident).next().filter(|_| has_names) else { return Vec::new() };
-    incident.proven.iter().map(|source| report(incident, reporter, source, &vector)).collect()
+    incident.heavy.iter().map(|source| report(incident, reporter, source, &vector)).collect()
 }
 
 fn report(incident: &Incident, reporter: &Reporter, source: &Heavy<IpNet>, vector: &str) -> Value {
@@ -116,7 +117,8 @@ mod tests {
         let reports = reports(&incident, &reporter());
         let named: Vec<_> =
             reports.iter().map(|report| report["source_identifier"].as_str().unwrap()).collect();
-        assert_eq!(named, ["192.31.196.0/24", "2620:4f:8000::/48"]);
+        // Not 192.31.197.0/24, which has visitors.
+        assert_eq!(named, ["2620:4f:8000::/48", "192.31.196.0/24"]);
         for report in &reports {
             for field in ["xarf_version", "report_id", "timestamp", "protocol", "first_seen"] {
                 assert!(report[field].is_string(), "{field}: {report}");
@@ -149,7 +151,7 @@ mod tests {
         udp.attack.vectors[0].vector = "udp".to_owned();
         assert!(reports(&udp, &reporter()).is_empty());
         let mut forged = incident(1_795_374_900, 7);
-        forged.proven.clear();
+        forged.heavy.clear();
         assert!(reports(&forged, &reporter()).is_empty());
         let nameless = Incident { addresses: Addresses::Pseudonym, ..incident(1_795_374_900, 7) };
         assert!(reports(&nameless, &reporter()).is_empty());
