@@ -53,7 +53,10 @@ fn a_transfer_arrives_whole() -> Result<()> {
 /// The stack counts a segment with a bad checksum, so this is also the test of the generator's checksums.
 #[test]
 fn each_flood_is_what_it_says() -> Result<()> {
-    for source in [Source::AnyV4, Source::AnyV6, Source::SomeV4(16), Source::One([45, 1, 2, 3].into())] {
+    let one = Source::One([45, 1, 2, 3].into());
+    for source in
+        [Source::AnyV4, Source::AnyV6, Source::EachV4(1 << 25), Source::EachV6(7), Source::SomeV4(16), one]
+    {
         for segment in [Segment::Syn, Segment::Ack] {
             exactly(source, segment)?;
         }

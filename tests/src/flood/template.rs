@@ -81,6 +81,10 @@ pub enum Source {
     AnyV4,
     /// IPv6: `2600::/16`.
     AnyV6,
+    /// As [`Source::AnyV4`], but counted from that number on, in scattered order: 2^29 frames without a source twice.
+    EachV4(u32),
+    /// As [`Source::AnyV6`], likewise: 2^32 frames, each from another /64.
+    EachV6(u32),
     /// IPv4: this many (a power of two) from 45.0.0.0 on.
     SomeV4(u32),
     /// One real address.
@@ -155,8 +159,8 @@ impl Order {
 
     fn family(&self) -> Family {
         match self.source {
-            Source::AnyV4 | Source::SomeV4(_) | Source::One(IpAddr::V4(_)) => Family::V4,
-            Source::AnyV6 | Source::One(IpAddr::V6(_)) => Family::V6,
+            Source::AnyV4 | Source::EachV4(_) | Source::SomeV4(_) | Source::One(IpAddr::V4(_)) => Family::V4,
+            Source::AnyV6 | Source::EachV6(_) | Source::One(IpAddr::V6(_)) => Family::V6,
         }
     }
 
@@ -165,7 +169,11 @@ impl Order {
     }
 
     fn flags(&self) -> u32 {
-        let source = if matches!(self.source, Source::One(_)) { 0 } else { abi::RANDOM_SOURCE };
+        let source = match self.source {
+            Source::One(_) => 0,
+            Source::EachV4(_) | Source::EachV6(_) => abi::RANDOM_SOURCE | abi::NUMBERED,
+            _ => abi::RANDOM_SOURCE,
+        };
         let family = if self.family() == Family::V6 { abi::IPV6 } else { 0 };
         let rest = match self.segment {
             _ if !self.is_tcp() => abi::ONLY_SOURCE,
@@ -197,7 +205,11 @@ impl Order {
             padded[..bytes.len()].copy_from_slice(bytes);
             *word = u64::from_ne_bytes(padded);
         }
-        let source_mask = if let Source::SomeV4(number) = self.source { number - 1 } else { u32::MAX };
+        let (source_mask, first) = match self.source {
+            Source::SomeV4(number) => (number - 1, 0),
+            Source::EachV4(first) | Source::EachV6(first) => (u32::MAX, first),
+            _ => (u32::MAX, 0),
+        };
         let interval = 1_000_000_000_u64.checked_div(self.pps).unwrap_or(0);
         let (flags, len, limit) = (self.flags(), frame.len() as u32, self.frames);
         let generate = Generate {
@@ -207,6 +219,7 @@ impl Order {
             source_mask,
             interval,
             limit,
+            first: first.into(),
             sum_network,
             sum_transport,
             checksum_at: checksum_at as u64,
@@ -219,8 +232,8 @@ impl Order {
     fn frame(&self) -> Vec<u8> {
         let source = match self.source {
             Source::One(address) => address.to_string(),
-            Source::AnyV6 => "2600::".to_owned(),
-            Source::AnyV4 | Source::SomeV4(_) => "0.0.0.0".to_owned(),
+            Source::AnyV6 | Source::EachV6(_) => "2600::".to_owned(),
+            Source::AnyV4 | Source::EachV4(_) | Source::SomeV4(_) => "0.0.0.0".to_owned(),
         };
         let family = self.family();
         let destination = self.destination.unwrap_or(family.server()).to_string();

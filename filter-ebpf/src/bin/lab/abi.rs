@@ -13,7 +13,7 @@ pub const TEMPLATE_WORDS: usize = 16;
 pub struct Generate {
     /// Where the frames go: a veth device.
     pub ifindex: u32,
-    /// Bits [`IPV6`], [`RANDOM_SOURCE`], [`RANDOM_ACK`], [`ONLY_SOURCE`].
+    /// Bits [`IPV6`], [`RANDOM_SOURCE`], [`RANDOM_ACK`], [`ONLY_SOURCE`], [`NUMBERED`].
     pub flags: u32,
     /// Bytes in a frame: even, and no more than the template has.
     pub len: u32,
@@ -23,6 +23,8 @@ pub struct Generate {
     pub interval: u64,
     /// Frames to send in total.
     pub limit: u64,
+    /// Number of the first frame's source, with [`NUMBERED`].
+    pub first: u64,
     /// Sum of the IPv4 header's 16-bit words, as they lie in memory.
     pub sum_network: u64,
     /// Sum of the 16-bit words of the pseudo header and of what follows it.
@@ -41,6 +43,8 @@ pub const RANDOM_SOURCE: u32 = 2;
 pub const RANDOM_ACK: u32 = 4;
 /// Nothing but the source is new: what is not TCP.
 pub const ONLY_SOURCE: u32 = 8;
+/// With [`RANDOM_SOURCE`]: sources are not drawn but counted, in scattered order, so that no two frames have the same.
+pub const NUMBERED: u32 = 16;
 
 /// Index into the per-CPU array `TALLY`.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use aya_ebpf::{
 
 use super::{
     DUE, TALLY,
-    abi::{Generate, IPV6, ONLY_SOURCE, RANDOM_ACK, RANDOM_SOURCE, TEMPLATE_WORDS, Tally},
+    abi::{Generate, IPV6, NUMBERED, ONLY_SOURCE, RANDOM_ACK, RANDOM_SOURCE, TEMPLATE_WORDS, Tally},
 };
 
 #[unsafe(no_mangle)]
@@ -22,6 +22,7 @@ static GENERATE: Global<Generate> = Global::new(Generate {
     source_mask: 0,
     interval: 0,
     limit: 0,
+    first: 0,
     sum_network: 0,
     sum_transport: 0,
     checksum_at: 0,
@@ -47,11 +48,12 @@ struct Fresh {
 /// One frame.
 #[inline(always)]
 pub(crate) fn frame(ctx: &XdpContext) -> u32 {
-    if !due() || !within_limit() {
+    if !due() {
         return xdp_action::XDP_DROP;
     }
+    let Some(number) = within_limit() else { return xdp_action::XDP_DROP };
     let flags = config!(flags);
-    let fresh = Fresh::new(flags);
+    let fresh = Fresh::new(flags, config!(first) + number);
     let (start, end) = (ctx.data(), ctx.data_end());
     let written = if flags & IPV6 == 0 { write_v4(start, end, &fresh) } else { write_v6(start, end, &fresh) };
     if !written {
@@ -86,36 +88,39 @@ fn due() -> bool {
     true
 }
 
+/// The frame's number, if there is to be one more. A generator stays on its CPU.
 #[inline(always)]
-fn within_limit() -> bool {
-    let Some(sent) = TALLY.get_ptr_mut(Tally::Sent as u32) else { return false };
+fn within_limit() -> Option<u64> {
+    let sent = TALLY.get_ptr_mut(Tally::Sent as u32)?;
     let limit = config!(limit);
     // SAFETY: the map's own slot of this CPU.
     unsafe {
-        if *sent >= limit {
-            return false;
+        let number = *sent;
+        if number >= limit {
+            return None;
         }
-        *sent += 1;
+        *sent = number + 1;
+        Some(number)
     }
-    true
 }
 
 impl Fresh {
     #[inline(always)]
-    fn new(flags: u32) -> Self {
-        let number = random();
+    fn new(flags: u32, number: u64) -> Self {
+        let sequence = random();
+        let draw = if flags & NUMBERED == 0 { random() } else { scattered(number as u32) };
         let source = match flags & (RANDOM_SOURCE | IPV6) {
-            RANDOM_SOURCE => u64::from(source_v4(random()).to_be()),
+            RANDOM_SOURCE => u64::from(source_v4(draw).to_be()),
             0 | IPV6 => 0,
-            _ => u64::from(random() & config!(source_mask)).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be(),
+            _ => u64::from(draw & config!(source_mask)).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be(),
         };
         if flags & ONLY_SOURCE != 0 {
             return Self { source, port: 0, sequence: 0, acknowledgment: 0 };
         }
         let acknowledgment = if flags & RANDOM_ACK == 0 { 0 } else { u64::from(random()) };
         // 32768 to 65535
-        let port = u64::from((number as u16) | 0x80);
-        Self { source, port, sequence: u64::from(number), acknowledgment }
+        let port = u64::from((sequence as u16) | 0x80);
+        Self { source, port, sequence: u64::from(sequence), acknowledgment }
     }
 
     /// Sum of the transport header's new words.
@@ -134,6 +139,12 @@ fn source_v4(random: u32) -> u32 {
     } else {
         0x2d00_0000 + (random & mask & 0xfffff) * 13
     }
+}
+
+/// An odd factor makes a permutation of any number of low bits: other numbers, other addresses.
+#[inline(always)]
+fn scattered(number: u32) -> u32 {
+    number.wrapping_mul(0x9e37_79b1)
 }
 
 #[inline(always)]
