@@ -84,7 +84,7 @@ fn model(board: &Dashboard) -> Value {
         "annotations": { "list": annotations() },
         "links": [{
             "type": "dashboards", "title": "Floodwall", "tags": ["floodwall"], "asDropdown": true,
-            "includeVars": true, "keepTime": true,
+            "includeVars": true, "keepTime": true, "targetBlank": false, "icon": "", "tooltip": "", "url": "",
         }],
         "panels": panels(board),
     })
@@ -102,7 +102,7 @@ fn variables() -> Vec<Value> {
     vec![
         json!({
             "name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus",
-            "current": {}, "refresh": 1, "includeAll": false, "multi": false,
+            "refresh": 1, "includeAll": false, "multi": false,
         }),
         labels("job", "Job", "label_values(floodwall_build_info, job)"),
         labels("instance", "Host", "label_values(floodwall_build_info{job=~\"$job\"}, instance)"),
@@ -216,9 +216,9 @@ fn looks(panel: &Panel) -> (&'static str, Value, Value) {
             "state-timeline",
             json!({ "lineWidth": 0, "fillOpacity": 80 }),
             json!({
-                "mergeValues": true, "showValue": "never", "rowHeight": 0.8,
-                "legend": { "displayMode": "list", "placement": "bottom", "showLegend": true },
-                "tooltip": { "mode": "single" },
+                "mergeValues": true, "showValue": "never", "rowHeight": 0.8, "alignValue": "left",
+                "legend": { "displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": [] },
+                "tooltip": { "mode": "single", "sort": "none" },
             }),
         ),
     }
