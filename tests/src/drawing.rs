@@ -14,8 +14,9 @@ use crate::prometheus::Series;
 /// Pixels of a column and a row of the grid.
 const COLUMN: f64 = 50.0;
 const ROW: f64 = 32.0;
-/// Series of a legend.
-const NAMED: usize = 6;
+/// Pixels of a series in a legend, at least, and of a letter.
+const ENTRY: f64 = 95.0;
+const LETTER: f64 = 6.4;
 
 /// What a panel shows.
 struct Shown {
@@ -123,7 +124,8 @@ fn written(panel: &Value, value: f64) -> String {
         "pps" => scaled("p/s"),
         "bps" => scaled("b/s"),
         "bytes" | "decbytes" => scaled("B"),
-        "percentunit" => format!("{:.1} %", value * 100.0),
+        "percentunit" if value > 0.0 && value < 0.01 => format!("{:.2} %", value * 100.0),
+        "percentunit" => format!("{:.0} %", value * 100.0),
         "s" if value > 0.0 && value < 1e-3 => format!("{:.0} µs", value * 1e6),
         "s" if value > 0.0 && value < 1.0 => format!("{:.1} ms", value * 1e3),
         "s" => format!("{value:.0} s"),
@@ -171,7 +173,8 @@ fn stat(svg: &mut String, panel: &Value, shown: &[Shown], place: Place) {
 }
 
 fn states(svg: &mut String, panel: &Value, shown: &[Shown], place: Place, (from, to): (f64, f64)) {
-    let left = place.x + 150.0;
+    let longest = shown.iter().map(|shown| shown.name.chars().count()).max().unwrap_or(0);
+    let left = place.x + (longest as f64 * LETTER + 12.0).clamp(60.0, place.width / 2.0);
     let width = place.x + place.width - left;
     let each = (place.height / shown.len().max(1) as f64).min(24.0);
     for (index, shown) in shown.iter().enumerate() {
@@ -204,7 +207,7 @@ fn lines(svg: &mut String, panel: &Value, shown: &[Shown], place: Place, (from, 
     } else {
         shown.first().map_or(0.0, |s| most(s))
     };
-    let top = if top > 0.0 { top * 1.05 } else { 1.0 };
+    let top = 1.05 * if top > 0.0 { top } else { 1.0 };
     let left = place.x + 66.0;
     let (width, height) = (place.x + place.width - left, place.height - 30.0);
     let at = |time: f64, value: f64| {
@@ -257,8 +260,9 @@ fn sums(shown: &[&Shown]) -> Vec<f64> {
 }
 
 fn legend(svg: &mut String, panel: &Value, shown: &[&Shown], place: Place) {
-    let each = place.width / NAMED.min(shown.len().max(1)) as f64;
-    for (index, shown) in shown.iter().take(NAMED).enumerate() {
+    let fit = ((place.width / ENTRY) as usize).clamp(1, shown.len().max(1));
+    let each = place.width / fit as f64;
+    for (index, shown) in shown.iter().take(fit).enumerate() {
         let x = place.x + index as f64 * each;
         let stroke = COLOURS[index % COLOURS.len()];
         let _ = writeln!(
@@ -266,7 +270,7 @@ fn legend(svg: &mut String, panel: &Value, shown: &[&Shown], place: Place) {
             "<rect x=\"{x:.0}\" y=\"{:.0}\" width=\"9\" height=\"9\" fill=\"{stroke}\"/>",
             place.y
         );
-        let width = (each / 6.8) as usize;
+        let width = ((each - 16.0) / LETTER) as usize;
         let line = format!("{} {}", shown.name, written(panel, most(shown)));
         text(svg, x + 12.0, place.y + 9.0, "start", &line.chars().take(width).collect::<String>());
     }
