@@ -184,6 +184,7 @@ const ASKED: &[&str] = &[
     "incident export --socket /nonexistent.sock",
     "notify list --socket /nonexistent.sock",
     "notify test --socket /nonexistent.sock",
+    "forget 192.31.196.9 --dry-run --socket /nonexistent.sock",
     "feed list --socket /nonexistent.sock",
     "feed update --dry-run --socket /nonexistent.sock",
     "feed show drop 192.31.196.9 --socket /nonexistent.sock",

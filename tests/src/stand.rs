@@ -60,6 +60,14 @@ impl Stand {
         self.pair.client.namespace.run(|| ask(&questions))
     }
 
+    /// The same of one source, which the client must have; what is not answered in half a second has failed.
+    pub fn visit_from(&self, source: IpAddr, server: IpAddr, per_second: u32, number: u64) -> Result<Tried> {
+        let (server, sources) = (SocketAddr::new(server, 80), vec![source]);
+        let questions =
+            Questions { server, sources, per_second, number, timeout: Duration::from_millis(500) };
+        self.pair.client.namespace.run(|| ask(&questions))
+    }
+
     /// Connections over both families; every one must succeed.
     pub fn visit_well(&self, number: u64) -> Result<()> {
         for server in [IpAddr::from(SERVER_V4), SERVER_V6.into()] {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     thread,
     time::{Duration, Instant},
 };
@@ -10,7 +10,6 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use filter_common::reason::Reason;
 use filter_tests::{
-    client::{Questions, ask},
     config::Config,
     flood::{Flood, Order, Segment, Source, flood_of},
     pair::{CLIENT_V4, Family, SERVER_V4},
@@ -103,10 +102,7 @@ fn a_udp_flood_is_found() -> Result<()> {
 
 /// Five seconds of visits.
 fn visit_as(stand: &Stand, source: Ipv4Addr) -> Result<()> {
-    let timeout = Duration::from_millis(500);
-    let (server, sources) = ((SERVER_V4, 80).into(), vec![IpAddr::from(source)]);
-    let questions = Questions { server, sources, per_second: 200, number: 1000, timeout };
-    stand.pair.client.namespace.run(|| ask(&questions)).map(drop)
+    stand.visit_from(source.into(), SERVER_V4.into(), 200, 1000).map(drop)
 }
 
 /// A source that completes hundreds of handshakes during an attack is banned, and free when it is over; the gateway never is, and

@@ -8,7 +8,7 @@ use crate::{
     bucket,
     config::TABLES,
     packet::Packet,
-    siphash::sip13,
+    siphash::{Key, sip13},
     state::{State, Table},
 };
 
@@ -26,9 +26,15 @@ pub(super) fn note<S: State>(packet: &Packet, state: &S) {
 
 #[inline(always)]
 fn hash<S: State>(packet: &Packet, state: &S) -> u64 {
+    hash_of(state.config().seed, packet.source_network(), packet.is_v6)
+}
+
+/// The hash of a source, whose address is given as [`Packet::source_network`] gives it.
+#[must_use]
+#[inline(always)]
+pub fn hash_of(seed: Key, network: u64, is_v6: bool) -> u64 {
     // The family and this table's own number; the seed is that of all tables.
-    let kind = 1 << 56 | packet.is_v6 as u64;
-    sip13(state.config().seed, [packet.source_network(), kind])
+    sip13(seed, [network, 1 << 56 | is_v6 as u64])
 }
 
 /// What [`State::marked`] does.

@@ -20,6 +20,7 @@ pub mod events;
 pub mod explain;
 pub mod failure;
 pub mod feed;
+pub mod forget;
 pub mod history;
 pub mod incident;
 pub mod init;
@@ -165,6 +166,8 @@ enum Command {
     /// Who is told of attacks
     #[command(subcommand)]
     Notify(notify::Command),
+    /// Forget what is remembered of an address or a prefix; bans in force stay
+    Forget(forget::Args),
     /// Block lists that somebody else keeps
     #[command(subcommand)]
     Feed(feed::Command),
@@ -221,6 +224,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Attack(command) => attack::run(&command, &socket, out),
         Command::Incident(command) => incident::run(&command, &socket, out),
         Command::Notify(command) => notify::run(&command, &socket, out),
+        Command::Forget(args) => forget::run(&args, &socket, out),
         Command::Feed(command) => feed::run(&command, &socket, out),
         Command::Bench(args) => bench::run(&args, out),
         Command::Cookie(command) => cookie::run(&command, &socket, out),

@@ -119,6 +119,21 @@ impl Allowed {
         self.entries.values().any(|entry| entry.end.is_some())
     }
 
+    /// Forgets the comments on entries in that prefix, or with `dry_run` only counts them; and whether the disk knows it, too.
+    pub fn forget_comments(&mut self, of: &IpNet, dry_run: bool) -> (u64, bool) {
+        let mut count = 0;
+        for entry in self.entries.values_mut().filter(|entry| of.contains(&entry.prefix)) {
+            count += u64::from(!entry.comment.is_empty());
+            if !dry_run {
+                entry.comment.clear();
+            }
+        }
+        if !dry_run && (count > 0 || self.problem) {
+            self.keep();
+        }
+        (count, !self.problem)
+    }
+
     /// As they are, to go back to.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -325,6 +340,25 @@ mod tests {
         assert_eq!(again.prefixes(), [net("2620:fe::/48")]);
         assert_eq!((again.remove(&[net("9.9.9.0/24"), net("2620:fe::/48")]), again.prefixes().len()), (1, 0));
         assert!(Allowed::open(&state).prefixes().is_empty());
+    }
+
+    #[test]
+    fn a_comment_is_forgotten_and_the_entry_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let (mut allowed, now) = (Allowed::open(&state), Moment::now());
+        let commented = |prefix| Shown { comment: "somebody".to_owned(), ..shown(prefix, None) };
+        allowed
+            .add(&[commented("9.9.9.9/32"), commented("9.9.0.0/16"), shown("9.9.9.8/32", None)], &now)
+            .unwrap();
+        let net = |text: &str| text.parse::<IpNet>().unwrap();
+        assert_eq!(allowed.forget_comments(&net("9.9.9.9/32"), true), (1, true));
+        assert_eq!(allowed.forget_comments(&net("9.9.9.0/24"), false), (1, true));
+        assert_eq!(allowed.forget_comments(&net("9.9.9.0/24"), false), (0, true));
+        for allowed in [allowed, Allowed::open(&state)] {
+            let comments = allowed.report(&now).bans.into_iter().map(|shown| shown.comment);
+            assert_eq!(comments.collect::<Vec<_>>(), ["somebody", "", ""], "the wider one has its own");
+        }
     }
 
     #[test]

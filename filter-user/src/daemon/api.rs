@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 pub use super::peer::{Peer, Right};
-use super::{allow, bans, commit, config, detect, events, feeds, incidents, live::Live, notify, secrets};
+use super::{
+    allow, bans, commit, config, detect, events, feeds, forget, incidents, live::Live, notify, secrets,
+};
 use crate::{
     cmd::failure::{Body, Failure, Kind},
     observe::status::Status,
@@ -77,6 +79,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
         incidents::ROUTES,
         notify::ROUTES,
         feeds::ROUTES,
+        forget::ROUTES,
     ]
     .into_iter()
     .flatten()

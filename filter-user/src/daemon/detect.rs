@@ -375,6 +375,13 @@ impl Detection {
         self.detector.syns()
     }
 
+    /// Forgets some sources, or with `dry_run` only counts what there is of them.
+    pub(super) fn forget_sources(&mut self, dry_run: bool, is_it: impl Fn(&ipnet::IpNet) -> bool) -> u64 {
+        self.detector.forget_sources(dry_run, &is_it)
+            + self.recorder.forget_sources(dry_run, &is_it)
+            + self.bans.forget_sources(dry_run, &is_it)
+    }
+
     pub(super) fn lines(&self, clock: &Clock) -> Vec<Line> {
         self.detector.attacks().map(|a| Line::new(a, self.service(a.service), clock)).collect()
     }

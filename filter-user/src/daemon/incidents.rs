@@ -2,8 +2,10 @@
 //!
 //! The major components are:
 //! - [`form`]: what an incident says; [`report`]: the same in Markdown; [`xarf`]: reports for those whose hosts took part.
-//! - `privacy`: how much of addresses is kept; `shelf`: incidents in `daemon.state`, bounded in number, bytes and age.
+//! - `privacy`: how much of addresses is kept; `forget`: what goes on request.
+//! - `shelf`: incidents in `daemon.state`, bounded in number, bytes and age.
 
+mod forget;
 pub mod form;
 mod privacy;
 pub mod report;
@@ -21,7 +23,12 @@ use axum::{
 use tokio::task::spawn_blocking;
 
 pub use self::form::{Incident, Incidents, Standing, Summary};
-pub(super) use self::{form::Fixed, privacy::Privacy, shelf::Shelf};
+pub(super) use self::{
+    forget::{Cut, Wanted, pseudonyms},
+    form::Fixed,
+    privacy::{KEY as PSEUDONYM_KEY, Privacy},
+    shelf::{FOLDER as INCIDENTS, Shelf},
+};
 use super::{
     api::{Refused, Right, Route},
     live::Live,

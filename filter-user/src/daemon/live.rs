@@ -5,6 +5,7 @@ mod bans;
 mod detect;
 mod events;
 mod feeds;
+mod forget;
 mod incidents;
 mod notify;
 mod revisions;

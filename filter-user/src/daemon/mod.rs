@@ -12,6 +12,7 @@
 //! - [`detect`]: attacks: what the detector reads, what it arms and bans, what is asked about it.
 //! - [`events`]: sampled packets on request; [`incidents`]: attacks as they are kept.
 //! - [`notify`]: who is told of attacks, and how.
+//! - [`forget`]: somebody who is not to be remembered any more.
 //! - [`feeds`]: when feeds are looked at, and the requests about them.
 //! - [`ledger`]: revisions of the configuration, kept in `daemon.state`; [`deadline`]: time limits that outlive a boot.
 //! - [`commit`]: apply, confirm, roll back, bypass on request; [`probes`]: what has to work meanwhile.
@@ -30,6 +31,7 @@ pub mod deadline;
 pub mod detect;
 pub mod events;
 pub mod feeds;
+pub mod forget;
 pub mod incidents;
 pub mod kernel_log;
 pub mod ledger;

@@ -1,6 +1,6 @@
 //! Makes a [`Plan`] so: everything is loaded first, then attached and swapped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
@@ -345,8 +345,7 @@ fn seed(pins: &Pins) -> Result<[u64; 2]> {
     if fresh {
         super::create_array(SEED, 16, 1, &path)?;
     }
-    let map = MapData::from_pin(&path).with_context(|| format!("open {}", path.display()))?;
-    let mut map: Array<_, [u64; 2]> = Map::from_map_data(map)?.try_into().context(SEED)?;
+    let mut map = open_seed(&path)?;
     if fresh {
         let random = [random_word()?, random_word()?];
         map.set(0, random, 0).context(SEED)?;
@@ -354,9 +353,19 @@ fn seed(pins: &Pins) -> Result<[u64; 2]> {
     map.get(&0, 0).context(SEED)
 }
 
+fn open_seed(path: &Path) -> Result<Array<MapData, [u64; 2]>> {
+    let map = MapData::from_pin(path).with_context(|| format!("open {}", path.display()))?;
+    Map::from_map_data(map)?.try_into().context(SEED)
+}
+
+/// The key of the table hashes of what is pinned.
+pub(super) fn pinned_seed(pins: &Pins) -> Result<[u64; 2]> {
+    open_seed(&pins.map(SEED))?.get(&0, 0).context(SEED)
+}
+
 /// The pinned key, or one that nobody else has.
 pub(super) fn seed_or_random(pins: &Pins) -> Result<[u64; 2]> {
-    if exists(&pins.map(SEED)) { seed(pins) } else { Ok([random_word()?, random_word()?]) }
+    if exists(&pins.map(SEED)) { pinned_seed(pins) } else { Ok([random_word()?, random_word()?]) }
 }
 
 /// Neither half is 0: NH multiplies with them.

@@ -10,7 +10,7 @@
 //! | `xdp`, `tc`, `next`, `foreign`, `netlink`, `sys` | attachments and what the kernel says about them |
 //! | `detach`, `panic` | taking it off, tidily or at once |
 //! | `pins`, `schema`, `slots`, `inherit`, `fingerprint` | what outlives the daemon |
-//! | `tables`, `rules`, `bans`, `events`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
+//! | `tables`, `rules`, `bans`, `proofs`, `events`, `lists`, `keymap`, `mapping`, `bytes` | typed access to maps |
 //! | [`object`], [`kfunc`], `btf` | the built-in eBPF objects |
 //! | [`measure`] | timing of loaded programs |
 //! | [`rehearsal`] | what a program would do with a packet, on copies of its tables |
@@ -55,6 +55,7 @@ pub mod object;
 mod panic;
 mod pins;
 pub mod plan;
+mod proofs;
 pub mod rehearsal;
 mod rules;
 mod schema;
@@ -75,6 +76,7 @@ pub use netlink::{Mode, Stack, stacked};
 pub use next::Next;
 pub use panic::{Undone, panic};
 pub use plan::{Attach, Ingress, InterfacePlan, Lists, NextPlan, Plan, Tables};
+pub use proofs::Proofs;
 pub use rules::RuleCount;
 pub use status::{Count, Interface, KeyStatus, Program};
 pub use tables::{Armed, Fill, SAMPLE_LINES, Switched};
@@ -308,6 +310,11 @@ impl Dataplane {
     /// The sampled packets. They stay valid when this data path is applied anew; there is one reader.
     pub fn events(&self) -> Result<Events> {
         Events::open(&self.pins)
+    }
+
+    /// Who has shown that he can receive, to forget some of them: the table as it is now.
+    pub fn proofs(&self) -> Result<Proofs> {
+        Proofs::open(&self.pins)
     }
 
     /// How full each table is, by map name.

@@ -188,7 +188,8 @@ pub(super) fn disarm(path: &Path) -> Result<()> {
     Ok(())
 }
 
-const LINE_WORDS: usize = WAYS * 2;
+/// Words of a line: tag and end of each way.
+pub(super) const LINE_WORDS: usize = WAYS * 2;
 
 fn fill(lines: usize, load: impl Fn(usize) -> u64, now: u64) -> Fill {
     // Lines are placed by hash, so any fixed choice is a fair sample.

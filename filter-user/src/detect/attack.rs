@@ -146,6 +146,50 @@ impl Attack {
         self.sources.add(source, weight.into());
         self.prefixes.add(prefix(source), weight.into());
     }
+
+    /// Forgets some sources, or with `dry_run` only counts what there is of them.
+    pub fn forget(&mut self, dry_run: bool, is_it: impl Fn(&IpNet) -> bool) -> u64 {
+        let mut count = self.sources.forget(dry_run, |source| is_it(&IpNet::from(*source)));
+        count += self.prefixes.forget(dry_run, &is_it) + self.proven.forget(dry_run, &is_it);
+        count += self.heavy.keys().filter(|net| is_it(net)).count() as u64;
+        if !dry_run {
+            self.heavy.retain(|net, _| !is_it(net));
+        }
+        for act in &mut self.acts {
+            let Some(what) = without(&act.what, &is_it) else { continue };
+            count += 1;
+            if !dry_run {
+                act.what = what;
+            }
+        }
+        count
+    }
+}
+
+/// What stands in a text in the place of whoever is forgotten.
+const FORGOTTEN: &str = "(forgotten)";
+
+/// An address or a prefix.
+fn net(word: &str) -> Option<IpNet> {
+    word.parse().ok().or_else(|| Some(IpNet::from(word.parse::<IpAddr>().ok()?)))
+}
+
+/// The addresses and prefixes among a text's words.
+pub fn named(text: &str) -> impl Iterator<Item = IpNet> {
+    text.split(' ').filter_map(net)
+}
+
+/// The text with other words for the addresses and prefixes among its own, as far as there are some.
+#[must_use]
+pub fn reworded(text: &str, mut other: impl FnMut(IpNet) -> Option<String>) -> String {
+    let mut word = |word: &str| net(word).and_then(&mut other).unwrap_or_else(|| word.to_owned());
+    text.split(' ').map(&mut word).collect::<Vec<_>>().join(" ")
+}
+
+/// The text without them; `None` if it names none of them.
+pub fn without(text: &str, is_it: impl Fn(&IpNet) -> bool) -> Option<String> {
+    let is_named = named(text).any(|net| is_it(&net));
+    is_named.then(|| reworded(text, |net| is_it(&net).then(|| FORGOTTEN.to_owned())))
 }
 
 /// The /24 or /48 of an address: what logs and incidents show of it.
@@ -153,4 +197,62 @@ impl Attack {
 pub fn prefix(address: IpAddr) -> IpNet {
     let length = if address.is_ipv4() { 24 } else { 48 };
     IpNet::new(address, length).map_or(IpNet::from(address), |net| net.trunc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn attack() -> Attack {
+        let mut attack = Attack::new(1, 1, 0);
+        for source in ["192.31.196.9", "192.31.196.10", "2620:4f:8000:1::9"] {
+            let source = source.parse().unwrap();
+            attack.source(source, 10);
+            attack.proven.add(crate::dataplane::source_of(source), 5);
+        }
+        let what = "banned 192.31.196.9/32 for 600 s: auto/syn#1".to_owned();
+        attack.acts.push(Act { at: 1, what, undone: None });
+        attack
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_stays() {
+        for (whom, gone, [sources, prefixes, proven]) in [
+            ("192.31.196.9/32", 3, [2, 2, 2]),
+            ("192.31.196.0/24", 6, [1, 1, 1]),
+            ("2620:4f:8000:1::/64", 2, [2, 2, 2]),
+            ("2620:4f:8000::/48", 3, [2, 1, 2]),
+            ("44.0.0.0/8", 0, [3, 2, 3]),
+        ] {
+            let (mut attack, whom) = (attack(), net(whom));
+            let left = |attack: &Attack| {
+                let lengths = [attack.prefixes.heaviest(9).len(), attack.proven.heaviest(9).len()];
+                [attack.sources.heaviest(9).len(), lengths[0], lengths[1]]
+            };
+            assert_eq!(attack.forget(true, |net| whom.contains(net)), gone, "{whom}");
+            assert_eq!(left(&attack), [3, 2, 3], "only told");
+            assert_eq!(attack.forget(false, |net| whom.contains(net)), gone, "{whom}");
+            assert_eq!(
+                (left(&attack), attack.forget(false, |net| whom.contains(net))),
+                ([sources, prefixes, proven], 0)
+            );
+            assert!(!attack.acts.iter().any(|act| without(&act.what, |net| whom.contains(net)).is_some()));
+        }
+    }
+
+    #[test]
+    fn texts_lose_a_name_and_nothing_else() {
+        let text = "banned 192.31.196.9/32 for 600 s: auto/syn#1, as 192.31.196.9 and 2620:4f::1";
+        let without = |whom: &str| without(text, |net_of| net(whom).contains(net_of));
+        assert_eq!(
+            without("192.31.196.9/32").unwrap(),
+            "banned (forgotten) for 600 s: auto/syn#1, as (forgotten) and 2620:4f::1"
+        );
+        assert!(without("2620:4f::/64").unwrap().ends_with("192.31.196.9 and (forgotten)"));
+        assert_eq!(without("192.31.197.0/24"), None);
+    }
 }

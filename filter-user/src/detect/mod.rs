@@ -27,6 +27,7 @@ mod tests;
 use std::{collections::VecDeque, time::Duration};
 
 use filter_common::config::MAX_SERVICES;
+use ipnet::IpNet;
 
 use self::{
     attack::{Attack, Hit},
@@ -272,6 +273,12 @@ impl Detector {
     /// The attack of that number, to note what was done.
     pub fn attack_mut(&mut self, id: u64) -> Option<&mut Attack> {
         self.active.iter_mut().chain(&mut self.past).find(|attack| attack.id == id)
+    }
+
+    /// Forgets some sources in all attacks, or with `dry_run` only counts what there is of them.
+    pub fn forget_sources(&mut self, dry_run: bool, is_it: impl Fn(&IpNet) -> bool) -> u64 {
+        let attacks = self.active.iter_mut().chain(&mut self.past);
+        attacks.map(|attack| attack.forget(dry_run, &is_it)).sum()
     }
 
     /// How often each vector of a service was found, and whether it goes on.

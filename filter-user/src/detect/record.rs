@@ -6,6 +6,7 @@ use std::{
 };
 
 use filter_common::reason::{Action, Reason};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -292,6 +293,19 @@ impl Recorder {
         self.courses.keys().copied().collect()
     }
 
+    /// Forgets some sources, or with `dry_run` only counts what there is of them.
+    pub fn forget_sources(&mut self, dry_run: bool, is_it: impl Fn(&IpNet) -> bool) -> u64 {
+        let mut count = 0;
+        for course in self.courses.values_mut() {
+            course.known.retain(|source| {
+                let found = is_it(&IpNet::from(*source));
+                count += u64::from(found);
+                !found || dry_run
+            });
+        }
+        count
+    }
+
     /// It is kept elsewhere.
     pub fn forget(&mut self, attack: u64) {
         self.courses.remove(&attack);
@@ -394,5 +408,11 @@ mod tests {
         sim.run(2, &[attack], 0, &packets);
         let Collateral { proven_packets, proven_dropped, .. } = sim.recorder.course(7).unwrap().collateral();
         assert_eq!((proven_packets, proven_dropped), (32, 16));
+        let forget = |sim: &mut Sim, dry_run, net: &str| {
+            let net: IpNet = net.parse().unwrap();
+            sim.recorder.forget_sources(dry_run, |source| net.contains(source))
+        };
+        assert_eq!(forget(&mut sim, false, "192.31.196.1/32"), 0, "he is not known");
+        assert_eq!([true, false, false].map(|dry| forget(&mut sim, dry, "192.31.196.2/32")), [1, 1, 0]);
     }
 }

@@ -84,6 +84,16 @@ impl Bans {
         self.left_alone.insert(whom, attack);
     }
 
+    /// Forgets whom it was kept from, or with `dry_run` only counts them. Bans that it has made stay: they are in force.
+    pub fn forget_sources(&mut self, dry_run: bool, is_it: impl Fn(&IpNet) -> bool) -> u64 {
+        let mut count = 0;
+        self.left_alone.retain(|whom, _| {
+            count += u64::from(is_it(whom));
+            !is_it(whom) || dry_run
+        });
+        count
+    }
+
     /// The attack is over: whose bans end.
     pub fn undo(&mut self, attack: u64) -> Vec<IpNet> {
         self.left_alone.retain(|_, of| *of != attack);
@@ -139,6 +149,13 @@ mod tests {
         assert_eq!(bans.choose(&attack, &LIMITS, 3 * SECOND), [net(1)]);
         bans.leave_alone(net(1), 1);
         assert!(bans.choose(&attack, &LIMITS, 9 * SECOND).is_empty());
+        assert_eq!(bans.forget_sources(true, |whom| *whom == net(1)), 1);
+        assert!(bans.choose(&attack, &LIMITS, 11 * SECOND).is_empty(), "only told");
+        assert_eq!(bans.forget_sources(false, |whom| *whom == net(1)), 1);
+        assert_eq!(bans.choose(&attack, &LIMITS, 13 * SECOND), [net(1)], "nobody remembers");
+        bans.made(net(1), 1, u64::MAX);
+        assert_eq!(bans.forget_sources(false, |_| true), 0, "a ban is in force");
+        assert_eq!(bans.undo(1), [net(1)]);
     }
 
     #[test]

@@ -24,13 +24,15 @@ pub struct Top<K> {
     /// A binary heap, the lightest first.
     heap: Vec<Heavy<K>>,
     total: u64,
+    /// So much may have been counted of whoever has no counter while some are free.
+    floor: u64,
 }
 
 impl<K: Copy + Eq + Hash + Ord> Top<K> {
     /// Nothing yet; at least one counter.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), places: HashMap::new(), heap: Vec::new(), total: 0 }
+        Self { capacity: capacity.max(1), places: HashMap::new(), heap: Vec::new(), total: 0, floor: 0 }
     }
 
     /// So much more of `key`.
@@ -39,7 +41,7 @@ impl<K: Copy + Eq + Hash + Ord> Top<K> {
         let place = match self.places.get(&key) {
             Some(place) => *place,
             None if self.heap.len() < self.capacity => {
-                self.heap.push(Heavy { key, count: 0, error: 0 });
+                self.heap.push(Heavy { key, count: self.floor, error: self.floor });
                 self.places.insert(key, self.heap.len() - 1);
                 self.rise(self.heap.len() - 1)
             }
@@ -93,6 +95,21 @@ impl<K: Copy + Eq + Hash + Ord> Top<K> {
         });
         all.truncate(n);
         all
+    }
+
+    /// Forgets some, or with `dry_run` only counts them. The others' counts stay as true as they were: whoever gets a free counter
+    /// may be one that gave his up before.
+    pub fn forget(&mut self, dry_run: bool, is_it: impl Fn(&K) -> bool) -> u64 {
+        let floor = if self.heap.len() < self.capacity { self.floor } else { self.heap[0].count };
+        let found = self.heap.iter().filter(|heavy| is_it(&heavy.key)).count();
+        if found > 0 && !dry_run {
+            self.floor = floor;
+            self.heap.retain(|heavy| !is_it(&heavy.key));
+            // Sorted, it is a heap.
+            self.heap.sort_unstable_by_key(|heavy| heavy.count);
+            self.places = self.heap.iter().enumerate().map(|(place, heavy)| (heavy.key, place)).collect();
+        }
+        found as u64
     }
 
     /// All that was added.
@@ -160,6 +177,34 @@ mod tests {
         }
         let first: Vec<_> = all.iter().take(5).map(|heavy| heavy.key).collect();
         assert_eq!(first, expected.iter().take(5).map(|(key, _)| **key).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn who_is_forgotten_is_gone_and_the_others_are_not_counted_too_low() {
+        let (mut top, mut truth, mut seed) = (Top::new(64), HashMap::<u64, u64>::new(), 7);
+        for round in 0..200 {
+            for _ in 0..500 {
+                let key = random(&mut seed) % 300;
+                top.add(key, 1 + key % 7);
+                *truth.entry(key).or_default() += 1 + key % 7;
+            }
+            assert_eq!(top.forget(true, |key| *key == 299), u64::from(top.places.contains_key(&299)));
+            let gone = |key: &u64| key % 10 == round % 10;
+            let held = top.heap.iter().filter(|heavy| gone(&heavy.key)).count() as u64;
+            assert!(top.forget(false, gone) == held && top.forget(false, gone) == 0);
+            assert!(top.heap.len() == top.places.len() && !top.places.keys().any(gone));
+            truth.retain(|key, _| !gone(key));
+            // Some come back to free counters.
+            for key in 0..30 {
+                top.add(key, 1);
+                *truth.entry(key).or_default() += 1;
+            }
+            for heavy in top.heaviest(64) {
+                let really = truth.get(&heavy.key).copied().unwrap_or(0);
+                assert!(heavy.count >= really && heavy.count - heavy.error <= really, "{heavy:?} {really}");
+                assert!(heavy.count - really <= top.bound(), "{heavy:?} {really} {}", top.bound());
+            }
+        }
     }
 
     #[test]

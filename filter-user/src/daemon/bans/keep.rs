@@ -201,6 +201,18 @@ impl Keeper {
         changes != self.written && self.folder.is_some()
     }
 
+    /// Whether there is a place for them.
+    #[must_use]
+    pub const fn can_write(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Whether what was there after so many changes is on the disk.
+    #[must_use]
+    pub const fn has_written(&self, changes: u64) -> bool {
+        self.written >= changes
+    }
+
     /// Writes all of it.
     pub fn write(&mut self, changes: u64, bans: &[u8], kept: &Kept) {
         let Some(folder) = &self.folder else { return };
@@ -290,6 +302,7 @@ mod tests {
         assert!(!keeper.is_due(0, 0) && keeper.is_due(1, 0), "at once the first time");
         keeper.write(1, &file(), &Kept::default());
         assert!(!keeper.is_behind(1) && keeper.is_behind(2) && !keeper.is_due(2, 0));
+        assert!(keeper.has_written(1) && !keeper.has_written(2));
         keeper.at = Instant::now().checked_sub(Duration::from_secs(6));
         assert!(keeper.is_due(2, 10_000) && !keeper.is_due(2, 1_000_000));
         let (bans, _) = Keeper::open(&state).load(50_000);

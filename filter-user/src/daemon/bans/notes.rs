@@ -50,6 +50,13 @@ impl Notes {
         self.0.retain(|prefix, _| is_banned(prefix));
     }
 
+    /// Forgets those of bans in that prefix, or with `dry_run` only counts them.
+    pub fn forget(&mut self, of: &IpNet, dry_run: bool) -> u64 {
+        let found = self.0.keys().filter(|prefix| of.contains(*prefix)).count();
+        self.0.retain(|prefix, _| dry_run || !of.contains(prefix));
+        found as u64
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -86,6 +93,10 @@ mod tests {
         );
         notes.keep(|prefix| *prefix == net(1));
         assert_eq!(notes.all(), [Note { prefix: net(1), uid: 5, comment: "y".to_owned() }]);
-        assert!(notes.take(net(1), 0, "") && notes.is_empty());
+        let within = |text: &str| text.parse::<IpNet>().unwrap();
+        assert_eq!(notes.forget(&within("9.0.0.0/32"), false), 0);
+        assert_eq!((notes.forget(&within("9.0.0.0/24"), true), notes.all().len()), (1, 1));
+        assert!(notes.forget(&within("9.0.0.1/32"), false) == 1 && notes.is_empty());
+        assert!(notes.take(net(1), 0, "x") && notes.take(net(1), 0, "") && notes.is_empty());
     }
 }

@@ -58,6 +58,13 @@ impl Offenders {
         self.0.remove(prefix);
     }
 
+    /// Forgets those in that prefix, or with `dry_run` only counts them.
+    pub fn forget(&mut self, of: &IpNet, dry_run: bool) -> u64 {
+        let found = self.0.keys().filter(|prefix| of.contains(*prefix)).count();
+        self.0.retain(|prefix, _| dry_run || !of.contains(prefix));
+        found as u64
+    }
+
     /// Those whose time is over go first, then those who were banned longest ago, a quarter at once.
     fn make_room(&mut self, now: u64, decay: Duration) {
         self.0.retain(|_, offence| offence.level(now, decay) > 0);
@@ -132,6 +139,19 @@ mod tests {
         assert_eq!(offenders.length(&who, 0, &ban).as_secs(), 3600, "a clock set back shortens nothing");
         offenders.forgive(&who);
         assert_eq!(offenders.length(&who, now, &ban).as_secs(), 600);
+    }
+
+    #[test]
+    fn who_is_forgotten_begins_anew() {
+        let (ban, mut offenders) = (settings("ttl = \"10m\""), Offenders::default());
+        for who in ["9.9.9.9/32", "9.9.9.8/32", "9.9.0.0/16"] {
+            offenders.note(net(who), 100, *ban.decay.as_ref());
+        }
+        assert_eq!((offenders.forget(&net("9.9.9.9/32"), true), offenders.len()), (1, 3));
+        assert_eq!((offenders.forget(&net("9.9.9.9/32"), false), offenders.len()), (1, 2));
+        assert_eq!(offenders.length(&net("9.9.9.9/32"), 100, &ban).as_secs(), 600);
+        assert_eq!(offenders.length(&net("9.9.0.0/16"), 100, &ban).as_secs(), 1200, "it is wider");
+        assert_eq!((offenders.forget(&net("9.0.0.0/8"), false), offenders.len()), (2, 0));
     }
 
     #[test]

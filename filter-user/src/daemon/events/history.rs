@@ -1,7 +1,7 @@
 //! What was sampled of late: a bounded memory, so that any number of readers come and go and none holds the daemon up.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
 };
 
@@ -77,6 +77,21 @@ impl History {
         (missed, self.recent.range(from..))
     }
 
+    /// Forgets what came from that prefix, or with `dry_run` only counts it. Readers are told of it as of what is pushed out.
+    pub fn forget(&mut self, of: &IpNet, dry_run: bool) -> u64 {
+        let mut numbers = BTreeSet::new();
+        let mut stays = |kept: &Kept| {
+            let found = kept.source.is_some_and(|source| of.contains(&source));
+            if found {
+                numbers.insert(kept.number);
+            }
+            !found || dry_run
+        };
+        self.recent.retain(&mut stays);
+        self.drops.values_mut().for_each(|drops| drops.retain(&mut stays));
+        numbers.len() as u64
+    }
+
     /// The last remembered drop of a source in that prefix.
     #[must_use]
     pub fn last_drop(&self, of: &IpNet) -> Option<&Kept> {
@@ -138,6 +153,29 @@ mod tests {
         assert_eq!((found.number, found.source), (1, Some(honest)));
         assert_eq!(history.last_drop(&net("10.0.0.1/32")).unwrap().number, history.last());
         assert!(history.last_drop(&net("9.9.9.9/32")).is_none());
+    }
+
+    #[test]
+    fn who_is_forgotten_was_never_there() {
+        let mut history = History::default();
+        let [one, other] = ["192.31.196.9", "192.31.196.10"].map(|text| text.parse().unwrap());
+        for _ in 0..RECENT {
+            history.push(event(Reason::SourceRate), 0, Some(one));
+            history.push(event(Reason::Pass), 0, Some(other));
+        }
+        history.push(event(Reason::Bogon), 0, None);
+        let [first, both] = [net("192.31.196.9/32"), net("192.31.196.0/24")];
+        let half = RECENT as u64 / 2;
+        assert_eq!([true, true].map(|dry_run| history.forget(&first, dry_run)), [half - 1; 2]);
+        assert!(history.last_drop(&first).is_some(), "only told");
+        assert_eq!([false, false].map(|dry_run| history.forget(&first, dry_run)), [half - 1, 0]);
+        assert!(history.last_drop(&first).is_none());
+        assert!(history.after(0).1.all(|kept| kept.source != Some(one)));
+        let (missed, rest) = history.after(history.last() - 3);
+        assert_eq!((missed, rest.count()), (0, 2), "the third is no more");
+        assert_eq!((history.forget(&both, false), history.after(0).1.count()), (half, 1));
+        history.push(event(Reason::Pass), 0, Some(one));
+        assert_eq!(history.after(history.last() - 1).1.map(|kept| kept.source).last(), Some(Some(one)));
     }
 
     #[test]

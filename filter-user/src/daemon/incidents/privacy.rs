@@ -10,10 +10,14 @@ use anyhow::Result;
 use ipnet::IpNet;
 use siphasher::sip::SipHasher24;
 
-use crate::{config::schema::Addresses, detect::attack::prefix, store::Folder};
+use crate::{
+    config::schema::Addresses,
+    detect::attack::{prefix, reworded},
+    store::Folder,
+};
 
 /// The key of pseudonyms in `daemon.state`.
-const KEY: &str = "pseudonym-key";
+pub(in crate::daemon) const KEY: &str = "pseudonym-key";
 /// Two numbers in JSON.
 const LARGEST: u64 = 100;
 /// Pseudonyms are addresses that nobody has: the discard prefix 100::/64 (RFC 6666).
@@ -39,6 +43,11 @@ impl Privacy {
             Addresses::Full => Self::Full,
             Addresses::Pseudonym => Self::Pseudonym(key(state)?),
         })
+    }
+
+    /// Pseudonyms that may have been given before, if there still is their key; none is made.
+    pub(in crate::daemon) fn of_before(state: &Path) -> Result<Option<Self>> {
+        Ok(Folder::existing(state)?.read(KEY, LARGEST)?.map(Self::Pseudonym))
     }
 
     /// What is kept of an address.
@@ -72,12 +81,7 @@ impl Privacy {
 
     /// A text, and what is kept of the addresses and prefixes among its words.
     pub(in crate::daemon) fn text(&self, text: &str) -> String {
-        let word = |word: &str| match (word.parse::<IpNet>(), word.parse::<IpAddr>()) {
-            (Ok(net), _) => self.net(net).to_string(),
-            (_, Ok(address)) => self.net(address.into()).to_string(),
-            _ => word.to_owned(),
-        };
-        text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+        reworded(text, |net| Some(self.net(net).to_string()))
     }
 }
 

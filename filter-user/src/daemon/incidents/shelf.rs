@@ -1,15 +1,23 @@
 //! Incidents in `daemon.state`: a file each, whole or put aside, the oldest forgotten first.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use tracing::{error, info};
 
-use super::form::{Incident, Standing, Summary};
+use super::{
+    forget::{Cut, Wanted},
+    form::{Incident, Standing, Summary},
+};
 use crate::store::Folder;
 
 /// The folder in `daemon.state`.
-const FOLDER: &str = "incidents";
+pub(in crate::daemon) const FOLDER: &str = "incidents";
 /// How each file's name begins.
 const PREFIX: &str = "incident-";
 /// Largest of them: 601 points, 100 acts, a few samples and prefixes take a tenth.
@@ -100,6 +108,36 @@ impl Shelf {
     /// The last one first.
     pub(in crate::daemon) fn list(&self) -> Vec<Summary> {
         self.known.values().rev().map(|(summary, _)| summary.clone()).collect()
+    }
+
+    /// All pseudonyms in them.
+    pub(in crate::daemon) fn pseudonyms(&mut self) -> Result<HashSet<IpAddr>> {
+        let mut all = HashSet::new();
+        for id in self.ids() {
+            if let Some(incident) = self.get(&id)? {
+                incident.pseudonyms(&mut all);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes somebody out of all of them, or with `dry_run` only counts. Each file is as it was before or without him.
+    pub(in crate::daemon) fn forget(&mut self, wanted: &Wanted, dry_run: bool) -> Result<Cut> {
+        let mut cut = Cut::default();
+        for id in self.ids() {
+            let Some(mut incident) = self.get(&id)? else { continue };
+            let entries = wanted.cut(&mut incident);
+            if entries > 0 && !dry_run {
+                self.put(&incident)?;
+            }
+            cut.entries += entries;
+            cut.incidents += u64::from(entries > 0);
+        }
+        Ok(cut)
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.known.keys().cloned().collect()
     }
 
     /// Forgets what is older than `retention` at `wall`, seconds since 1970, and the oldest of too many.

@@ -17,9 +17,11 @@ use crate::{
         deadline::{Clock, wall},
         detect::{Detection, Line, One},
         events,
+        forget::Subject,
         incidents::{
-            Fixed, Incident, Incidents, Privacy, Shelf, Standing,
+            Cut, Fixed, Incident, Incidents, Privacy, Shelf, Standing, Wanted,
             form::{self, id},
+            pseudonyms,
         },
     },
     detect::{attack::Attack, vector::Evidence},
@@ -81,11 +83,28 @@ impl Desk {
         }
         id(began, number)
     }
+
+    /// Who is to be forgotten, as incidents may have kept him.
+    pub(super) fn wanted(&mut self, subject: &Subject, state: &Path) -> Result<Wanted> {
+        let mut known = self.shelf.pseudonyms()?;
+        for Open { fixed, .. } in self.open.values() {
+            pseudonyms(&fixed.samples, fixed.addresses, &mut known);
+        }
+        Wanted::new(subject, &known, || Privacy::of_before(state))
+    }
+
+    /// Takes him out of what is on the disk, and of what will be; with `dry_run` it only counts the former.
+    pub(super) fn forget(&mut self, wanted: &Wanted, dry_run: bool) -> Result<Cut> {
+        for Open { fixed, .. } in self.open.values_mut().filter(|_| !dry_run) {
+            wanted.cut_samples(&mut fixed.samples, fixed.addresses);
+        }
+        self.shelf.forget(wanted, dry_run)
+    }
 }
 
 impl Live {
     /// Taken before all others but the keeper of bans.
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.incidents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -31,7 +31,7 @@ fn happened(said: Said, now: (usize, Standing)) -> Vec<Event> {
 
 impl Live {
     /// Taken by itself or behind the lock of incidents, and never held while anything is sent.
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    config::schema::Addresses,
     daemon::{
         detect::{Heavy, short},
         incidents::{
@@ -80,6 +81,8 @@ pub struct Attack {
     pub revision: u64,
     /// `enforce` or `observe`.
     pub mode: String,
+    /// What is told of sources' addresses (`privacy.addresses`).
+    pub addresses: Addresses,
     /// What was done, the last ten.
     pub acts: Vec<String>,
     /// What it cost those who are real, for people.
@@ -96,6 +99,7 @@ impl Attack {
             summary: incident.summary(),
             revision: incident.revision,
             mode: incident.mode.clone(),
+            addresses: incident.addresses,
             acts: acts[last..].iter().map(|act| act.what.clone()).collect(),
             collateral: proven(&incident.collateral),
             prefixes: incident.prefixes.iter().take(PREFIXES).cloned().collect(),

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     config::schema::Notify,
-    daemon::{deadline::wall, incidents::Incident},
+    daemon::{
+        deadline::wall,
+        incidents::{Incident, Wanted},
+    },
     store::Folder,
 };
 
@@ -132,6 +135,20 @@ impl Outbox {
         }
         self.dirty |= result.is_ok();
         queue.done(&job.taken, result, Instant::now(), jitter());
+    }
+
+    /// Takes somebody out of what waits, or with `dry_run` only counts what there is of him.
+    pub(in crate::daemon) fn forget(&mut self, wanted: &Wanted, dry_run: bool) -> u64 {
+        let mut count = 0;
+        for notice in self.queues.values_mut().flat_map(Queue::unsent) {
+            let Some(mut attack) = notice.attack.clone() else { continue };
+            count += wanted.cut_told(&mut attack);
+            if !dry_run {
+                notice.attack = Some(attack);
+            }
+        }
+        self.dirty |= count > 0 && !dry_run;
+        count
     }
 
     /// Counts a test.

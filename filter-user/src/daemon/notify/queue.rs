@@ -105,6 +105,12 @@ impl Queue {
         self.waiting.iter().map(|waiting| &waiting.notice)
     }
 
+    /// All that were not sent yet, to be changed.
+    pub fn unsent(&mut self) -> impl Iterator<Item = &mut Notice> {
+        let held = self.held.values_mut().map(|held| &mut held.notice);
+        self.waiting.iter_mut().map(|waiting| &mut waiting.notice).chain(held)
+    }
+
     /// How many are held back for now.
     #[must_use]
     pub fn held(&self) -> usize {
