@@ -19,6 +19,9 @@ use crate::{
     detect::TURN,
 };
 
+/// Packets that are asked for at a time.
+const PORTION: u64 = 2000;
+
 /// Which packets.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct FilterArgs {
@@ -116,12 +119,16 @@ pub fn follow(
     let query = filter.query(frames);
     let first: Page = client::call(socket, Method::GET, &query)?;
     let (mut after, mut losses, began) = (first.next, Losses::default(), Instant::now());
-    let mut left = end.count.unwrap_or(u64::MAX);
+    let (mut left, mut is_all) = (end.count.unwrap_or(u64::MAX), true);
     while left > 0 {
         let rest = end.time.map(|time| time.saturating_sub(began.elapsed()));
-        thread::sleep(rest.unwrap_or(TURN).min(TURN));
-        let page: Page =
-            client::call(socket, Method::GET, &format!("{query}&after={after}&limit={}", left.min(2000)))?;
+        if is_all {
+            thread::sleep(rest.unwrap_or(TURN).min(TURN));
+        }
+        let limit = left.min(PORTION);
+        let page: Page = client::call(socket, Method::GET, &format!("{query}&after={after}&limit={limit}"))?;
+        // A full page has more behind it, which the daemon soon forgets.
+        is_all = (page.events.len() as u64) < limit;
         // A daemon that was started anew counts from 1 on.
         after = page.next;
         losses.missed += page.missed;
