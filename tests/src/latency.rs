@@ -24,6 +24,16 @@ impl Tried {
         self.connect.push(time);
     }
 
+    /// Those of another client, too.
+    pub fn add(&mut self, other: &Self) {
+        self.tried += other.tried;
+        self.succeeded += other.succeeded;
+        self.skipped += other.skipped;
+        self.refused += other.refused;
+        self.timed_out += other.timed_out;
+        self.connect.extend_from_slice(&other.connect);
+    }
+
     /// Connections that did not succeed.
     #[must_use]
     pub fn failed(&self) -> u64 {

@@ -74,6 +74,15 @@ pub fn stolen(core: usize) -> Result<(u64, u64)> {
     Ok((ticks.get(7).copied().unwrap_or(0), ticks.iter().sum()))
 }
 
+/// What a process has used of all cores so far: proc_pid_stat(5), utime and stime, in hundredths of a second.
+pub fn used(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
+    // The name before may hold anything.
+    let fields: Vec<_> = stat.rsplit(')').next().context("stat")?.split_whitespace().collect();
+    let ticks = |field: usize| -> Result<u64> { Ok(fields.get(field).context("stat")?.parse()?) };
+    Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
+}
+
 /// The kernel threads `napi/DEVICE-N`, which exist once the device's NAPI is threaded.
 #[must_use]
 pub fn napi_threads(device: &str) -> Vec<Pid> {

@@ -15,6 +15,7 @@ use filter_tests::{
     config::Config,
     flood::{Flood, Segment, flood_of},
     pair::{Family, SERVER_V4},
+    sched,
     stand::{Stand, wait_for},
 };
 use serde_json::Value;
@@ -209,16 +210,10 @@ fn watching_a_flood_is_cheap() -> Result<()> {
     let flood = Flood::start(&stand.pair.client, &flood_of(Segment::SynAck, Family::V4, 200_000)?)?;
     let lost = || Ok(stand.floodwall.scrape()?.sum("floodwall_events_total", &[]) > 1000.0);
     wait_for("samples", Duration::from_secs(10), lost)?;
-    let cpu = || -> Result<u32> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", stand.floodwall.pid()?))?;
-        let fields: Vec<_> = stat.rsplit(')').next().context("stat")?.split_whitespace().collect();
-        // proc_pid_stat(5): utime and stime, in hundredths of a second.
-        Ok(fields[11].parse::<u32>()? + fields[12].parse::<u32>()?)
-    };
-    let used = |work: &dyn Fn() -> Result<()>| -> Result<u32> {
-        let before = cpu()?;
+    let used = |work: &dyn Fn() -> Result<()>| -> Result<Duration> {
+        let before = sched::used(stand.floodwall.pid()?)?;
         work()?;
-        Ok(cpu()? - before)
+        Ok(sched::used(stand.floodwall.pid()?)? - before)
     };
     let alone = used(&|| {
         thread::sleep(Duration::from_secs(5));
@@ -231,7 +226,7 @@ fn watching_a_flood_is_cheap() -> Result<()> {
         Ok(())
     })?;
     let sent = flood.stop()?;
-    let share = |hundredths: u32| f64::from(hundredths) / 5.0;
+    let share = |time: Duration| time.as_secs_f64() / 5.0 * 100.0;
     println!(
         "{:.0} packets/s, {} samples watched; the daemon took {:.1} % of a core, {:.1} % with a reader",
         sent.pps(),
