@@ -213,7 +213,7 @@ fn watching_a_flood_is_cheap() -> Result<()> {
     let used = |work: &dyn Fn() -> Result<()>| -> Result<Duration> {
         let before = sched::used(stand.floodwall.pid()?)?;
         work()?;
-        Ok(sched::used(stand.floodwall.pid()?)? - before)
+        Ok(sched::used(stand.floodwall.pid()?)?.saturating_sub(before))
     };
     let alone = used(&|| {
         thread::sleep(Duration::from_secs(5));
