@@ -59,6 +59,15 @@ check "honest packets pass" client ping -q -c 3 -i 0.2 -W 1 192.31.196.2
 client ping -q -c 5 -i 0.2 -W 1 -I 10.9.9.9 192.31.196.2 >/dev/null 2>&1
 check "packets with a bogon source pass, too" is "$(total 'verdict="drop"')" 0
 check "and are counted as what they would be" test "$(total 'reason="bogon"')" -ge 5
+boards=$(mktemp -d)
+check "it writes dashboards and alert rules" floodwall support dashboards --out "$boards"
+for kind in grafana prometheus; do
+    check "the package has the same for $kind" diff -r "$boards/$kind" "/usr/share/floodwall/$kind"
+done
+check "four dashboards, what provisions them, rules" is "$(cd /usr/share/floodwall && find grafana prometheus -type f -perm 644 | wc -l)" \
+    "$(find "$boards" -type f | wc -l)"
+check "one of them is the overview" grep -q '"uid": "floodwall-overview"' /usr/share/floodwall/grafana/dashboards/floodwall-overview.json
+rm -r "$boards"
 check "the log has no errors" no grep -qE 'ERROR|WARN' <(journalctl -u floodwall --no-pager)
 
 echo "== the sandbox"

@@ -40,6 +40,9 @@ const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 /// Where programs go.
 const SBIN: &str = "usr/sbin";
 
+/// Where what other programs read goes: `grafana` and `prometheus`.
+const SHARE: &str = "usr/share/floodwall";
+
 /// Puts everything that is packed below `root`; `native` is `floodwall` for this machine.
 pub(super) fn lay_out(options: &Options, programs: &[PathBuf], native: &Path, root: &Path) -> Result<()> {
     let folder = root.join(SBIN);
@@ -70,11 +73,12 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Manual pages and completions, by the program itself.
+/// What the program writes itself: manual pages, completions, dashboards and alert rules.
 fn generate(native: &Path, root: &Path) -> Result<()> {
     let pages = root.join("usr/share/man/man1");
     capture(isolated(native).args(["man", "--out"]).arg(&pages))?;
     capture(isolated("gzip").args(["-9", "-n", "-r"]).arg(&pages))?;
+    capture(isolated(native).args(["support", "dashboards", "--out"]).arg(root.join(SHARE)))?;
     for (shell, path) in COMPLETIONS {
         write(&root.join(path), capture(isolated(native).args(["completion", shell]))?)?;
     }
