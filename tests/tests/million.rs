@@ -79,6 +79,7 @@ impl Scrape {
         lines.filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect()
     }
 
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter")]
     fn counted(&self, name: &str) -> Result<u64> {
         Ok(Metrics::parse(&self.text)?.sum(name, &[]) as u64)
     }
@@ -167,6 +168,7 @@ impl Scene {
         Ok(counted.values().sum::<u64>().saturating_sub(honest))
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "ticks")]
     fn flood(&self, [reader, slow]: [&Reader; 2]) -> Result<Course> {
         let victim = Cores::pick()?.victim;
         let used = || -> Result<[Duration; 2]> {
@@ -180,7 +182,7 @@ impl Scene {
             sent += flood.stop()?.frames;
         }
         let (after, taken_after, time) = (used()?, stolen(victim)?, began.elapsed());
-        let share = |who: usize| (after[who] - before[who]).as_secs_f64() / time.as_secs_f64();
+        let share = |who: usize| after[who].saturating_sub(before[who]).as_secs_f64() / time.as_secs_f64();
         let taken = (taken_after.0 - taken.0) as f64 / (taken_after.1 - taken.1).max(1) as f64;
         Ok(Course { scrapes, memory, cores: [share(0), share(1), taken], visits, sent, time })
     }
@@ -265,6 +267,7 @@ fn ten_million_sources_and_those_who_look_on() -> Result<()> {
     Ok(())
 }
 
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn sources(arrived: u64, course: &Course) -> String {
     let (seconds, taken) = (course.time.as_secs_f64(), course.cores[2] * 100.0);
     let (pps, sent) = (arrived as f64 / seconds, course.sent);
@@ -349,8 +352,8 @@ fn adds_up(read: &Read, before: &Scrape, after: &Scrape) -> Result<()> {
     let numbers: Vec<_> = read.lines.iter().filter_map(|line| line["number"].as_u64()).collect();
     ensure!(numbers.len() as u64 == got && numbers.is_sorted_by(|a, b| a < b), "each once, in order");
     // Both count from the daemon's start on.
-    let last = after.counted("floodwall_events_total")?;
-    ensure!(numbers.last() == Some(&last), "the last of {last} is {:?}", numbers.last());
+    let newest = after.counted("floodwall_events_total")?;
+    ensure!(numbers.last() == Some(&newest), "the last of {newest} is {:?}", numbers.last());
     Ok(())
 }
 
