@@ -1,6 +1,6 @@
 //! The whole way: a flood, the daemon, a real Prometheus that scrapes it, and every query of every dashboard and alert.
 
-use std::{env, fs, path::Path, thread, time::Duration};
+use std::{env, fs, os::unix::net::UnixDatagram, path::Path, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use filter_tests::{
@@ -20,17 +20,22 @@ const FLOOD: Duration = Duration::from_secs(14);
 /// With a scrape a second.
 const INTERVAL: &str = "5s";
 
-/// Everything that a panel may ask about is there: a service, a rule, a feed, a ban.
-fn config(folder: &Path) -> Result<Config> {
+/// Everything that a panel may ask about is there: a service, a rule, a feed, a ban, somebody who is told and his socket.
+fn config(folder: &Path) -> Result<(Config, UnixDatagram)> {
     let feed = folder.join("feed.txt");
     fs::write(&feed, "44.5.0.0/16\n44.6.6.6\n")?;
     let config = Config::default()
         .service("ports = [\"tcp/80\"]\nsyn = { mode = \"auto\", on = 1000, off = 500, hold = \"2s\" }");
-    Ok(config.also(&format!(
+    let log = folder.join("log");
+    let socket = UnixDatagram::bind(&log)?;
+    let config = config.also(&format!(
         "[[rule]]\nname = \"echo\"\nproto = \"udp\"\ndport = \"7\"\naction = \"count\"\n\
-         [[feed]]\nname = \"local\"\nsource = \"{}\"\n[detect]\nmode = \"act\"\n",
-        feed.display()
-    )))
+         [[feed]]\nname = \"local\"\nsource = \"{}\"\n[detect]\nmode = \"act\"\n\
+         [[notify]]\nname = \"log\"\nkind = \"syslog\"\nto = \"{}\"\n",
+        feed.display(),
+        log.display()
+    ));
+    Ok((config, socket))
 }
 
 /// The hosts and services are all of them.
@@ -117,7 +122,8 @@ fn happen(stand: &Stand) -> Result<Story> {
 #[test]
 fn a_real_prometheus_sees_a_real_flood() -> Result<()> {
     let folder = Folder::files()?;
-    let stand = Stand::new(&config(folder.path())?)?;
+    let (config, _log) = config(folder.path())?;
+    let stand = Stand::new(&config)?;
     let namespace = &stand.pair.server.namespace;
     let prometheus = Prometheus::start(namespace, &alerts::rules(), "127.0.0.1:9980")?;
     let start = now();
@@ -189,6 +195,8 @@ fn values_are_what_was_sent(prometheus: &Prometheus, story: &Story) -> Result<()
     ensure!(rules[0].labels["rule"] == "echo" && rules[0].labels["verdict"] == "count", "{rules:?}");
     let bans = at("floodwall-bans", "Banned sources")?;
     ensure!(total(&bans) >= 1.0, "{bans:?}");
+    let told = at("floodwall-attack", "Notifications in the last hour")?;
+    ensure!(told[0].labels["target"] == "log" && told[0].labels["result"] == "sent", "{told:?}");
     let ranges = at("floodwall-bans", "Ranges in force")?;
     near("ranges of the feed", total(&ranges), 2.0, 0.0)?;
     // What the wire itself loses while others have the core is all that may be missing.

@@ -3,6 +3,7 @@
 //! No address ever becomes a label: a flood would make as many series as it has sources.
 
 mod label;
+mod process;
 mod rules;
 mod table;
 #[cfg(test)]
@@ -21,10 +22,10 @@ use filter_common::{
 use prometheus::{
     Opts, Registry, TextEncoder,
     core::{Collector, Desc},
-    process_collector::ProcessCollector,
     proto::MetricFamily,
 };
 
+use self::process::Process;
 pub use self::{
     label::{Label, Values},
     rules::{RuleFacts, RuleLine, lines as rule_lines},
@@ -104,7 +105,7 @@ where
     F: Fn() -> Option<(Sample, Facts)> + Send + Sync + 'static,
 {
     let registry = Registry::new();
-    registry.register(Box::new(ProcessCollector::for_self()))?;
+    registry.register(Box::new(Process::new()))?;
     registry.register(Box::new(Exporter { source, descriptions: descriptions()? }))?;
     Ok(registry)
 }
