@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::{netns::Namespace, packet::ip, pair::Family};
@@ -24,13 +25,22 @@ pub fn ping(from: &Namespace, family: Family, number: u16, size: usize) -> Resul
     let mut next = Instant::now();
     while answered < number && Instant::now() < deadline {
         if sent < number && Instant::now() >= next {
-            socket.send_to(&request(family, sent, size), &to)?;
-            sent += 1;
+            sent += u16::from(send(&socket, &request(family, sent, size), &to)?);
             next += INTERVAL;
         }
         answered += u16::from(receive(&socket)?.is_some_and(|bytes| is_answer(family, &bytes, size)));
     }
     Ok(answered)
+}
+
+/// Whether it went out: while others have the core, fragments that wait may fill the socket's buffer. Then it is tried again, as
+/// ping(8) does.
+fn send(socket: &Socket, message: &[u8], to: &SockAddr) -> Result<bool> {
+    match socket.send_to(message, to) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => Ok(false),
+        Err(error) => Err(error).context("send"),
+    }
 }
 
 fn raw(family: Family) -> Result<Socket> {
