@@ -58,7 +58,7 @@ impl Live {
 
     /// One try. This takes as long as it takes.
     pub(in crate::daemon) fn send_notice(&self, job: &Job) {
-        let result = send(&job.target, &job.taken.notice);
+        let result = send(&job.target, &job.notice);
         self.outbox().done(job, result);
     }
 

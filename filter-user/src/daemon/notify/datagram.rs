@@ -2,10 +2,17 @@
 
 use std::{os::unix::net::UnixDatagram, path::Path, time::Duration};
 
+use crate::config::{schema::Notify, value::Origin};
+
 /// The longest wait for room in the receiver's buffer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) fn send(path: &Path, bytes: &[u8]) -> Result<(), String> {
+/// To where the target says, or to the `usual` place.
+pub(super) fn send(target: &Notify, usual: &str, bytes: &[u8]) -> Result<(), String> {
+    let path = match target.to.as_ref().map(AsRef::as_ref) {
+        Some(Origin::File(path)) => path.as_path(),
+        _ => Path::new(usual),
+    };
     let socket = UnixDatagram::unbound();
     let sent = socket.and_then(|socket| {
         socket.set_write_timeout(Some(PATIENCE))?;

@@ -2,10 +2,8 @@
 //!
 //! <https://systemd.io/JOURNAL_NATIVE_PROTOCOL> in its few lines: a library waits for a journal that has stopped to read, without a limit.
 
-use std::path::Path;
-
 use super::{Event, Notice, datagram};
-use crate::{config::schema::Notify, config::value::Origin};
+use crate::config::schema::Notify;
 
 /// What all of these messages have in common.
 const MESSAGE_ID: &str = "e1c691e3a0b8481f846a7aa1ad680744";
@@ -13,11 +11,7 @@ const MESSAGE_ID: &str = "e1c691e3a0b8481f846a7aa1ad680744";
 const SOCKET: &str = "/run/systemd/journal/socket";
 
 pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
-    let path = match target.to.as_ref().map(AsRef::as_ref) {
-        Some(Origin::File(path)) => path.as_path(),
-        _ => Path::new(SOCKET),
-    };
-    datagram::send(path, &message(notice)?)
+    datagram::send(target, SOCKET, &message(notice)?)
 }
 
 fn message(notice: &Notice) -> Result<Vec<u8>, String> {

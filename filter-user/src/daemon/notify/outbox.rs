@@ -9,10 +9,7 @@ use std::{
 use anyhow::Result;
 use tracing::{error, info, warn};
 
-use super::{
-    Counts, Event, Line, Notice,
-    queue::{Queue, Taken},
-};
+use super::{Counts, Event, Line, Notice, queue::Queue};
 use crate::{
     config::schema::Notify,
     daemon::{
@@ -30,7 +27,7 @@ const LARGEST: u64 = 8 << 20;
 #[derive(Clone, Debug)]
 pub(in crate::daemon) struct Job {
     pub(in crate::daemon) target: Notify,
-    pub(in crate::daemon) taken: Taken,
+    pub(in crate::daemon) notice: Notice,
 }
 
 /// What waits for whom.
@@ -95,11 +92,10 @@ impl Outbox {
     /// Something has happened.
     pub(in crate::daemon) fn tell(&mut self, targets: &[Notify], event: Event, incident: &Incident) {
         self.follow(targets);
-        let now = Instant::now();
+        let (now, notice) = (Instant::now(), Notice::new(event, incident, &self.host, wall()));
         for target in targets {
-            let notice = Notice::new(event, incident, &self.host, wall());
             if let Some(queue) = self.queues.get_mut(target.name.as_ref()) {
-                self.dirty |= queue.offer(target, notice, now);
+                self.dirty |= queue.offer(target, notice.clone(), now);
             }
         }
     }
@@ -111,7 +107,7 @@ impl Outbox {
         for target in targets {
             let Some(queue) = self.queues.get_mut(target.name.as_ref()) else { continue };
             let (given_up, waited) = (queue.counts.given_up, queue.waiting().len());
-            jobs.extend(queue.take(target, now).map(|taken| Job { target: target.clone(), taken }));
+            jobs.extend(queue.take(target, now).map(|notice| Job { target: target.clone(), notice }));
             // One that was held back may have taken the place of one that was given up.
             let given_up = queue.counts.given_up - given_up;
             self.dirty |= given_up > 0 || queue.waiting().len() != waited;
@@ -134,7 +130,7 @@ impl Outbox {
             _ => {}
         }
         self.dirty |= result.is_ok();
-        queue.done(&job.taken, result, Instant::now(), jitter());
+        queue.done(&job.notice, result, Instant::now(), jitter());
     }
 
     /// Takes somebody out of what waits, or with `dry_run` only counts what there is of him.

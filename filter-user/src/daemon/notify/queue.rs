@@ -34,13 +34,6 @@ impl Counts {
     pub const LABELS: [&'static str; 4] = ["sent", "failed", "given_up", "deduplicated"];
 }
 
-/// One that is to be sent now.
-#[derive(Clone, Debug)]
-pub struct Taken {
-    /// What to say.
-    pub notice: Notice,
-}
-
 #[derive(Debug)]
 struct Waiting {
     notice: Notice,
@@ -186,7 +179,7 @@ impl Queue {
     }
 
     /// What is to be sent now; nothing while a try goes on, or soon after one that failed.
-    pub fn take(&mut self, target: &Notify, now: Instant) -> Option<Taken> {
+    pub fn take(&mut self, target: &Notify, now: Instant) -> Option<Notice> {
         let over: Vec<_> =
             self.held.iter().filter(|(_, held)| held.until <= now).map(|(s, _)| s.clone()).collect();
         for service in over {
@@ -203,17 +196,17 @@ impl Queue {
         self.counts.given_up += (before - self.waiting.len()) as u64;
         let notice = self.waiting.front().filter(|_| self.next <= now)?.notice.clone();
         self.running = true;
-        Some(Taken { notice })
+        Some(notice)
     }
 
     /// How the try went; `jitter` is about 1.
-    pub fn done(&mut self, taken: &Taken, result: Result<(), String>, now: Instant, jitter: f64) {
+    pub fn done(&mut self, taken: &Notice, result: Result<(), String>, now: Instant, jitter: f64) {
         self.running = false;
         match result {
             Ok(()) => {
                 self.counts.sent += 1;
                 (self.failures, self.error, self.next) = (0, None, now);
-                self.waiting.pop_front_if(|waiting| waiting.notice.id == taken.notice.id);
+                self.waiting.pop_front_if(|waiting| waiting.notice.id == taken.id);
             }
             Err(why) => {
                 self.counts.failed += 1;
@@ -240,7 +233,7 @@ mod tests {
         let mut all = Vec::new();
         while let Some(taken) = queue.take(target, now) {
             assert!(queue.take(target, now).is_none(), "one at a time");
-            all.push((taken.notice.event, taken.notice.unsaid));
+            all.push((taken.event, taken.unsaid));
             queue.done(&taken, Ok(()), now, 1.0);
         }
         all

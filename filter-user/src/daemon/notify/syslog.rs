@@ -1,9 +1,7 @@
 //! The host's syslog: one line (RFC 3164, the form of local messages; who receives it adds the time and the host).
 
-use std::path::Path;
-
 use super::{Notice, datagram, journal::priority};
-use crate::{config::schema::Notify, config::value::Origin};
+use crate::config::schema::Notify;
 
 /// Where syslog daemons listen.
 const SOCKET: &str = "/dev/log";
@@ -11,11 +9,7 @@ const SOCKET: &str = "/dev/log";
 const FACILITY: u8 = 3;
 
 pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
-    let path = match target.to.as_ref().map(AsRef::as_ref) {
-        Some(Origin::File(path)) => path.as_path(),
-        _ => Path::new(SOCKET),
-    };
-    datagram::send(path, line(notice).as_bytes())
+    datagram::send(target, SOCKET, line(notice).as_bytes())
 }
 
 fn line(notice: &Notice) -> String {

@@ -219,16 +219,12 @@ fn what_waits_outlives_the_daemon() {
     drop(outbox);
     let mut next = Outbox::open(&state, &targets);
     let job = next.due(&targets).remove(0);
-    assert_eq!(job.taken.notice.event, Event::Began);
+    assert_eq!(job.notice.event, Event::Began);
     next.done(&job, Ok(()));
     next.keep();
     drop(next);
     let mut last = Outbox::open(&state, &targets);
-    assert_eq!(
-        last.due(&targets).remove(0).taken.notice.event,
-        Event::Ended,
-        "what was sent is not sent again"
-    );
+    assert_eq!(last.due(&targets).remove(0).notice.event, Event::Ended, "what was sent is not sent again");
     drop(last);
     assert!(Outbox::open(&state, &[]).due(&[]).is_empty(), "a target that is gone");
 }
