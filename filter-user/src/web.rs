@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Durat
 
 use ureq::{
     Agent,
-    tls::{PemItem, RootCerts, TlsConfig, parse_pem},
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 use zeroize::Zeroizing;
 
@@ -68,20 +68,28 @@ impl Client<'_> {
     }
 }
 
-fn tls(ca_file: Option<&Path>, needed: bool) -> Result<TlsConfig, Trouble> {
-    let pem = match ca_file {
-        Some(path) => {
-            fs::read(path).map_err(|error| Trouble::Other(format!("{}: {error}", path.display())))?
-        }
-        None => ROOTS.iter().find_map(|path| fs::read(path).ok()).unwrap_or_default(),
-    };
-    let items = parse_pem(&pem).filter_map(Result::ok);
-    let certificates: Vec<_> = items
+/// Those in a file of the operator's.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, Trouble> {
+    let trouble = |why: String| Trouble::Other(format!("{}: {why}", path.display()));
+    let found = in_pem(&fs::read(path).map_err(|error| trouble(error.to_string()))?);
+    if found.is_empty() { Err(trouble("there is no certificate in it (PEM)".to_owned())) } else { Ok(found) }
+}
+
+fn in_pem(pem: &[u8]) -> Vec<Certificate<'static>> {
+    let items = parse_pem(pem).filter_map(Result::ok);
+    items
         .filter_map(|item| match item {
             PemItem::Certificate(certificate) => Some(certificate),
             _ => None,
         })
-        .collect();
+        .collect()
+}
+
+fn tls(ca_file: Option<&Path>, needed: bool) -> Result<TlsConfig, Trouble> {
+    let certificates = match ca_file {
+        Some(path) => certificates(path)?,
+        None => ROOTS.iter().find_map(|path| fs::read(path).ok()).map_or_else(Vec::new, |pem| in_pem(&pem)),
+    };
     if certificates.is_empty() && needed {
         let why = "there is no certificate to trust: install ca-certificates, or set ca_file";
         return Err(Trouble::Other(why.to_owned()));
@@ -122,6 +130,9 @@ pub(crate) fn told(error: &ureq::Error, timeout: Duration) -> Trouble {
         Error::RequireHttpsOnly(_) => "it redirects from https to http".to_owned(),
         Error::RedirectFailed => "it redirects to nowhere".to_owned(),
         Error::BadUri(_) => "it redirects to what is no URL".to_owned(),
+        Error::Rustls(rustls::Error::InvalidMessage(_)) => {
+            "no TLS: is that server's port one of HTTPS?".to_owned()
+        }
         Error::Rustls(error) => format!("TLS: {error}"),
         Error::Protocol(error) => format!("no HTTP: {error}"),
         other => other.to_string().chars().take(200).collect(),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use fastrand::Rng;
 use socket2::Socket;
 
 /// Bytes each way.
@@ -15,32 +16,27 @@ pub const SIZE: usize = 100_000_000;
 const CHUNK: usize = 1 << 16;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A reproducible stream (xorshift64, Marsaglia 2003) and its FNV-1a checksum by words.
+/// A reproducible stream.
 struct Stream {
-    state: u64,
+    random: Rng,
     left: usize,
 }
 
 impl Stream {
     fn new(seed: u64) -> Self {
-        Self { state: seed | 1, left: SIZE }
+        Self { random: Rng::with_seed(seed), left: SIZE }
     }
 
     fn chunk(&mut self) -> Vec<u8> {
         let len = self.left.min(CHUNK);
         self.left -= len;
-        let mut bytes = Vec::with_capacity(len + 8);
-        while bytes.len() < len {
-            self.state ^= self.state << 13;
-            self.state ^= self.state >> 7;
-            self.state ^= self.state << 17;
-            bytes.extend(self.state.to_le_bytes());
-        }
-        bytes.truncate(len);
+        let mut bytes = vec![0; len];
+        self.random.fill(&mut bytes);
         bytes
     }
 }
 
+/// FNV-1a.
 fn fnv(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -2,14 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    env,
-    fmt::Write as _,
-    fs,
+    env, fs,
     process::{Child, Stdio},
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result, ensure};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::{cleanup::Folder, daemon::get, netns::Namespace, stand::wait_for};
@@ -117,13 +116,6 @@ fn series(sample: &Value) -> Result<Series> {
     Ok(Series { labels, points: points.collect::<Result<_>>()? })
 }
 
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut escaped, byte| {
-        if byte.is_ascii_alphanumeric() {
-            escaped.push(byte.into());
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-        escaped
-    })
+fn escaped(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
 }

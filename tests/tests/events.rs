@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{Ipv4Addr, UdpSocket},
-    process::Command,
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
@@ -17,6 +17,10 @@ use filter_tests::{
     pair::{Family, SERVER_V4},
     sched,
     stand::{Stand, wait_for},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 use serde_json::Value;
 
@@ -93,6 +97,12 @@ fn a_drop_is_watched_captured_and_explained() -> Result<()> {
         ensure!(text.lines().count() == 5 && text.contains("UDP 192.31.196.9:40000 > "), "{text}");
         let none = floodwall.succeed("watch --reason land --for 1s --socket {socket}")?;
         ensure!(none.trim().is_empty(), "{none}");
+        let unknown = floodwall.cli("watch --service nobody --for 1s --socket {socket}")?;
+        let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+        ensure!(
+            unknown.status.code() == Some(2) && said.contains("there is no service \"nobody\""),
+            "{said}"
+        );
         floodwall
             .succeed(&format!("capture {plain} --reason banned --count 50 --for 20s --socket {{socket}}"))?;
         let said = floodwall.succeed(&format!(
@@ -200,6 +210,32 @@ fn a_candidate_is_tried_on_live_traffic() -> Result<()> {
             ensure!(changes.iter().any(|change| syn(&change)), "{other}");
             visits.join().expect("visits").map(drop)
         })
+    })
+}
+
+/// ^C, or a service manager's SIGTERM, ends what nobody has set an end to: what it has seen is whole, and told.
+#[test]
+fn whoever_is_interrupted_says_what_was_seen() -> Result<()> {
+    let stand = Stand::new(&config("sample = 1"))?;
+    stand.floodwall.succeed(&format!("ban add {SENDER} --socket {{socket}}"))?;
+    let file = stand.floodwall.state().with_file_name("until.pcapng");
+    let (name, socket) = (file.display().to_string(), stand.floodwall.socket().display().to_string());
+    meanwhile(&stand, || {
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let mut capture =
+                stand.floodwall.command(&["capture", &name, "--verdict", "drop", "--socket", &socket])?;
+            let capture = capture.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+            wait_for("a capture", Duration::from_secs(10), || {
+                Ok(fs::metadata(&file).is_ok_and(|found| found.len() > 20_000))
+            })?;
+            kill(Pid::from_raw(capture.id().try_into()?), signal)?;
+            let output = capture.wait_with_output()?;
+            let (said, packets) = (String::from_utf8(output.stdout)?, dissected(&name, &["ip.src"])?);
+            ensure!(output.status.success() && packets.len() > 100, "{signal}: {}: {said}", output.status);
+            ensure!(said.contains(&format!("{} packets in ", packets.len())), "{signal}: {said}");
+            fs::remove_file(&file)?;
+        }
+        Ok(())
     })
 }
 

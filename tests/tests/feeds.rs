@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use fastrand::Rng;
 use filter_common::reason::Reason;
 use filter_tests::{
     cleanup::Folder,
@@ -26,56 +27,45 @@ use nix::sys::signal::Signal;
 
 const MIB: u64 = 1 << 20;
 
-/// Reproducible numbers (xorshift64*, Vigna 2016).
-struct Random(u64);
+/// A prefix of IPv4 somewhere in 16.0.0.0 to 111.255.255.255, seldom wide.
+fn net_v4(random: &mut Rng) -> String {
+    let length = match random.u8(..) {
+        0..4 => 20,
+        4..70 => 24,
+        70..90 => 28,
+        _ => 32,
+    };
+    let address = random.u32(0x1000_0000..0x7000_0000);
+    format!("{}/{length}", Ipv4Addr::from_bits(address & u32::MAX << (32 - length)))
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A prefix of IPv4 somewhere in 16.0.0.0 to 111.255.255.255, seldom wide.
-    fn v4(&mut self) -> String {
-        let length = match self.next() >> 32 & 0xff {
-            0..4 => 20,
-            4..70 => 24,
-            70..90 => 28,
-            _ => 32,
-        };
-        let address = 0x1000_0000 + (self.next() >> 16) as u32 % 0x6000_0000;
-        format!("{}/{length}", Ipv4Addr::from_bits(address & u32::MAX << (32 - length)))
-    }
-
-    fn v6(&mut self) -> String {
-        let address = (u128::from(self.next()) << 64 | u128::from(self.next())) >> 3 | 1 << 125;
-        let length = [48, 64, 128][(self.next() >> 40) as usize % 3];
-        format!("{}/{length}", Ipv6Addr::from_bits(address & u128::MAX << (128 - length)))
-    }
+fn net_v6(random: &mut Rng) -> String {
+    let address = random.u128(..) >> 3 | 1 << 125;
+    let length = [48, 64, 128][random.usize(..3)];
+    format!("{}/{length}", Ipv6Addr::from_bits(address & u128::MAX << (128 - length)))
 }
 
 fn plain(seed: u64, count: usize) -> String {
-    let mut random = Random(seed);
-    (1..count).fold(String::from("# made by a test\n44.1.2.3\n"), |text, _| text + &random.v4() + "\n")
+    let mut random = Rng::with_seed(seed);
+    (1..count)
+        .fold(String::from("# made by a test\n44.1.2.3\n"), |text, _| text + &net_v4(&mut random) + "\n")
 }
 
 fn ipset(seed: u64, count: usize) -> String {
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let head = String::from("create bad hash:net family inet timeout 600\nadd bad 45.1.2.3 timeout 9\n");
-    (1..count).fold(head, |text, _| text + "add bad " + &random.v4() + " timeout 599\n")
+    (1..count).fold(head, |text, _| text + "add bad " + &net_v4(&mut random) + " timeout 599\n")
 }
 
 fn spamhaus(seed: u64, v4: usize, v6: usize) -> String {
-    let (mut random, mut text) = (Random(seed), String::new());
+    let (mut random, mut text) = (Rng::with_seed(seed), String::new());
     let mut line = |cidr: &str| {
         let _ = writeln!(text, "{{\"cidr\":\"{cidr}\",\"sblid\":\"SBL1\",\"rir\":\"x\"}}");
     };
     line("46.1.2.0/24");
     line("2a00:77::/48");
-    (1..v4).for_each(|_| line(&random.v4()));
-    (1..v6).for_each(|_| line(&random.v6()));
+    (1..v4).for_each(|_| line(&net_v4(&mut random)));
+    (1..v6).for_each(|_| line(&net_v6(&mut random)));
     let _ = writeln!(text, "{{\"type\":\"metadata\",\"timestamp\":1,\"records\":{}}}", v4 + v6);
     text
 }
@@ -278,9 +268,9 @@ fn poison(filter: &mut Filter, plain_file: &Path, ipset_file: &Path, say: &dyn F
     refused(filter, "plain", "UTF-16")?;
     fs::File::create(plain_file)?.set_len(1 << 30)?;
     refused(filter, "plain", "larger than")?;
-    let (mut random, mut garbage) = (Random(3), String::new());
+    let (mut random, mut garbage) = (Rng::with_seed(3), String::new());
     for _ in 0..100_000 {
-        let _ = writeln!(garbage, "add bad {:x} x", random.next());
+        let _ = writeln!(garbage, "add bad {:x} x", random.u64(..));
     }
     write(ipset_file, &garbage)?;
     refused(filter, "ipset", "make no sense")?;

@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::MapData;
+use fastrand::Rng;
 use filter_common::reason::Reason;
 use filter_tests::{
     cleanup::Folder,
@@ -38,22 +39,6 @@ const FROM: u16 = 40_000;
 /// So many packets come back to back, one of each source; then comes a pause.
 const ROUND: Duration = Duration::from_millis(2);
 
-/// Reproducible numbers (xorshift64*, Vigna 2016).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 11) % limit
-    }
-}
-
 /// The sources: even ones IPv4, odd ones IPv6.
 fn source(index: usize) -> IpAddr {
     let step = (index / 2) as u16;
@@ -64,27 +49,27 @@ fn source(index: usize) -> IpAddr {
     }
 }
 
-fn line_v4(random: &mut Random, taken: &HashSet<u32>) -> Option<String> {
-    let length = match random.below(100) {
-        0..2 => 16 + random.below(5),
-        2..10 => 21 + random.below(3),
+fn line_v4(random: &mut Rng, taken: &HashSet<u32>) -> Option<String> {
+    let length = match random.u64(..100) {
+        0..2 => 16 + random.u64(..5),
+        2..10 => 21 + random.u64(..3),
         10..40 => 24,
-        40..50 => 25 + random.below(7),
+        40..50 => 25 + random.u64(..7),
         _ => 32,
     };
-    let address = random.next() as u32 & u32::MAX.checked_shl(32 - length as u32).unwrap_or(u32::MAX);
+    let address = random.u32(..) & u32::MAX.checked_shl(32 - length as u32).unwrap_or(u32::MAX);
     let free = !taken.contains(&(address >> 16)) && address >> 16 != 0xc01f;
     free.then(|| format!("{}/{length}", Ipv4Addr::from_bits(address)))
 }
 
-fn line_v6(random: &mut Random) -> Option<String> {
-    let length = match random.below(100) {
-        0..20 => 32 + random.below(16),
+fn line_v6(random: &mut Rng) -> Option<String> {
+    let length = match random.u64(..100) {
+        0..20 => 32 + random.u64(..16),
         20..50 => 48,
         50..80 => 64,
-        _ => 65 + random.below(64),
+        _ => 65 + random.u64(..64),
     };
-    let address = u128::from(random.next()) << 64 | u128::from(random.next());
+    let address = random.u128(..);
     let address = address >> 3 | 1 << 125;
     let network = address & u128::MAX.checked_shl(128 - length as u32).unwrap_or(u128::MAX);
     let first = (network >> 96) as u32;
@@ -99,7 +84,7 @@ fn write_list(path: &Path, seed: u64, blocked: usize) -> Result<()> {
         IpAddr::V4(v4) => Some(v4.to_bits() >> 16),
         IpAddr::V6(_) => None,
     });
-    let (mut random, taken) = (Random(seed), taken.collect());
+    let (mut random, taken) = (Rng::with_seed(seed), taken.collect());
     let mut text = String::from("# made by a test\n");
     let mut lines = |count: usize, line: &mut dyn FnMut() -> Option<String>| {
         let mut made = 0;

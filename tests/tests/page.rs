@@ -10,6 +10,7 @@ use filter_tests::{
     pair::Family,
     stand::{Stand, wait_for},
 };
+use nix::sys::signal::Signal;
 
 /// What the browser makes of the page after some seconds; `None` if there is no browser.
 fn browsed(stand: &Stand, url: &str, words: &[&str]) -> Result<Option<String>> {
@@ -69,6 +70,14 @@ fn nobody_gets_a_page_who_has_not_asked_for_one() -> Result<()> {
     for path in ["/", "/page.json"] {
         let refused = stand.floodwall.get(path).expect_err("no page");
         ensure!(refused.to_string().contains("404"), "{refused:#}");
+    }
+    // It comes and goes with the configuration.
+    for is_on in [true, false] {
+        stand.floodwall.configure(&Config { metrics: format!("page = {is_on}"), ..Config::default() })?;
+        stand.floodwall.signal(Signal::SIGHUP)?;
+        for path in ["/", "/page.json"] {
+            wait_for(path, Duration::from_secs(5), || Ok(stand.floodwall.get(path).is_ok() == is_on))?;
+        }
     }
     Ok(())
 }

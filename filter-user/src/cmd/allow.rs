@@ -27,24 +27,22 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Let all packets of these sources pass for a while, whatever lists, bans, feeds and limits say
-    #[command(
-        after_long_help = "Examples:\n  floodwall allow add 192.31.196.9 --ttl 1h --reason ticket-4711"
-    )]
+    #[command(after_help = "Examples:\n  floodwall allow add 192.31.196.9 --ttl 1h --reason ticket-4711")]
     Add(AddArgs),
     /// Let them pass no longer
-    #[command(after_long_help = "Examples:\n  floodwall allow del 192.31.196.9")]
+    #[command(after_help = "Examples:\n  floodwall allow del 192.31.196.9")]
     Del(DelArgs),
     /// Show who is let through
-    #[command(after_long_help = "Examples:\n  floodwall allow list")]
+    #[command(after_help = "Examples:\n  floodwall allow list")]
     List,
     /// Tell whether an address passes before all checks, and by what; code 1 when it does not
-    #[command(after_long_help = "Examples:\n  floodwall allow test 192.31.196.9")]
+    #[command(after_help = "Examples:\n  floodwall allow test 192.31.196.9")]
     Test(TestArgs),
     /// Let through what is in a file: as allow export writes it, or an address or prefix a line
-    #[command(after_long_help = "Examples:\n  floodwall allow import partners.txt --ttl 7d")]
+    #[command(after_help = "Examples:\n  floodwall allow import partners.txt --ttl 7d")]
     Import(Source),
     /// Write them to stdout
-    #[command(after_long_help = "Examples:\n  floodwall allow export > allowed.jsonl")]
+    #[command(after_help = "Examples:\n  floodwall allow export > allowed.jsonl")]
     Export(ExportArgs),
 }
 

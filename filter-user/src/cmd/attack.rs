@@ -4,19 +4,28 @@ use std::{path::Path, process::ExitCode};
 
 use hyper::Method;
 
-use super::{client, output::Output};
-use crate::daemon::detect::{Attacks, Line, One};
+use super::{
+    client,
+    failure::{Failure, Kind},
+    output::Output,
+};
+use crate::daemon::{
+    detect::{Attacks, Line, One},
+    incidents,
+};
 
 /// `floodwall attack ..`
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List attacks that go on, and those that are over
     #[command(
-        after_long_help = "Examples:\n  floodwall attack list\n  floodwall attack list --active && echo under attack"
+        after_help = "Examples:\n  floodwall attack list\n  floodwall attack list --active && echo under attack"
     )]
     List(List),
     /// Show one of them, with the sources and prefixes that sent most
-    #[command(after_long_help = "Examples:\n  floodwall attack show 7\n  floodwall attack show 7 --json")]
+    #[command(
+        after_help = "Examples:\n  floodwall attack show\n  floodwall attack show 7 --json\n  floodwall attack show 20261122T191500Z-7"
+    )]
     Show(Show),
 }
 
@@ -31,9 +40,33 @@ pub struct List {
 /// `floodwall attack show`
 #[derive(Debug, clap::Args)]
 pub struct Show {
-    /// Its number
-    #[arg(value_name = "ID")]
-    id: u64,
+    /// Its number since the daemon started, or its incident's id [default: the latest]
+    #[arg(value_name = "ID", value_parser = wanted)]
+    id: Option<Wanted>,
+}
+
+/// Which one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    number: u64,
+    /// As notifications call it.
+    incident: Option<String>,
+}
+
+fn wanted(text: &str) -> Result<Wanted, String> {
+    let (time, number) = text.rsplit_once('-').map_or((None, text), |(time, number)| (Some(time), number));
+    let incident = time.filter(|time| time.len() == 16 && time.ends_with('Z')).map(|_| text.to_owned());
+    match number.parse() {
+        Ok(number) if time.is_some() == incident.is_some() => Ok(Wanted { number, incident }),
+        _ => Err("a number, or an id as 20261122T191500Z-7; floodwall attack list shows them".to_owned()),
+    }
+}
+
+fn latest(socket: &Path) -> anyhow::Result<u64> {
+    let attacks: Attacks = client::call(socket, Method::GET, "/v1/attacks")?;
+    let hint = "floodwall incident list shows those of earlier daemons";
+    let none = || Failure::new(Kind::Failed, "there was no attack since the daemon started", hint);
+    Ok(attacks.attacks.iter().map(|attack| attack.id).max().ok_or_else(none)?)
 }
 
 /// Does it. Code 1 where there is none to tell of.
@@ -58,7 +91,33 @@ fn list(args: &List, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
 }
 
 fn show(args: &Show, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
-    let one: One = client::call(socket, Method::GET, &format!("/v1/attacks/{}", args.id))?;
+    let number = match &args.id {
+        Some(Wanted { number, .. }) => *number,
+        None => latest(socket)?,
+    };
+    let one: One = client::call(socket, Method::GET, &format!("/v1/attacks/{number}"))?;
+    if let Some(Wanted { incident: Some(incident), .. }) = &args.id
+        && *incident != incidents::form::id(one.attack.began, number)
+    {
+        let message = format!("the daemon was started anew since {incident}: it does not know that attack");
+        let hint = format!("floodwall incident show {incident}");
+        return Err(Failure::new(Kind::Failed, message, hint).into());
+    }
     out.print(&one, One::text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attack_is_named_by_its_number_or_its_incident() {
+        assert_eq!(wanted("7"), Ok(Wanted { number: 7, incident: None }));
+        let id = "20261122T191500Z-7";
+        assert_eq!(wanted(id), Ok(Wanted { number: 7, incident: Some(id.to_owned()) }));
+        for bad in ["", "-", "-7", "x-7", "20261122T191500Z-", "20261122T191500Z", "7-7"] {
+            assert!(wanted(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -31,30 +31,28 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Drop all packets of these sources for a while; who is banned already stays so until the new end
-    #[command(after_long_help = "Examples:\n  floodwall ban add 192.31.196.9 --ttl 1h --reason scanner\n  \
+    #[command(after_help = "Examples:\n  floodwall ban add 192.31.196.9 --ttl 1h --reason scanner\n  \
                                  floodwall ban add --dry-run --file bad.txt --ttl 7d")]
     Add(AddArgs),
     /// End bans before their time
-    #[command(
-        after_long_help = "Examples:\n  floodwall ban del 192.31.196.9\n  floodwall ban del --file bad.txt"
-    )]
+    #[command(after_help = "Examples:\n  floodwall ban del 192.31.196.9\n  floodwall ban del --file bad.txt")]
     Del(DelArgs),
     /// Show the bans in force
     #[command(
-        after_long_help = "Examples:\n  floodwall ban list\n  floodwall ban list --json | jq -r .bans[].prefix"
+        after_help = "Examples:\n  floodwall ban list\n  floodwall ban list --json | jq -r .bans[].prefix"
     )]
     List(ListArgs),
     /// Tell whether an address is banned, by what, for how long; code 1 when it is not
-    #[command(after_long_help = "Examples:\n  floodwall ban test 192.31.196.9")]
+    #[command(after_help = "Examples:\n  floodwall ban test 192.31.196.9")]
     Test(TestArgs),
     /// Ban what is in a file, each entry with its own time and reason
     #[command(
-        after_long_help = "Examples:\n  floodwall ban import bans.jsonl\n  ipset save crowdsec | floodwall ban import - \\\n    --ttl 4h"
+        after_help = "Examples:\n  floodwall ban import bans.jsonl\n  ipset save crowdsec | floodwall ban import - \\\n    --ttl 4h"
     )]
     Import(Source),
     /// Write the bans in force to stdout
     #[command(
-        after_long_help = "Examples:\n  floodwall ban export > bans.jsonl\n  floodwall ban export --format ipset | ipset restore"
+        after_help = "Examples:\n  floodwall ban export > bans.jsonl\n  floodwall ban export --format ipset | ipset restore"
     )]
     Export(ExportArgs),
 }

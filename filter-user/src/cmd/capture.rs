@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{
     events::{EndArgs, FilterArgs, follow},
+    failure::{Failure, Kind},
     output::Output,
 };
 use crate::explain::capture::write::{Form, Writer};
@@ -21,6 +22,7 @@ use crate::explain::capture::write::{Form, Writer};
 pub(super) const EXAMPLES: &str = "\
 One packet in events.sample of each reason is written, its first 128 bytes at most; verdict, reason and what it stands for are its
 comment, which Wireshark and tshark show and filter by (frame.comment). An answer in a packet's place is the answer's frame.
+Until --count, --for or ^C.
 
 Examples:
   floodwall capture drops.pcapng --verdict drop --for 1m
@@ -46,6 +48,14 @@ pub struct Args {
     private: bool,
 }
 
+fn created(file: &Path, error: &io::Error) -> Failure {
+    let hint = match error.kind() {
+        io::ErrorKind::AlreadyExists => "nothing is overwritten: name another file, or remove it",
+        _ => "name a file in a folder of yours, or - for stdout",
+    };
+    Failure::new(Kind::Failed, format!("create {}: {error}", file.display()), hint)
+}
+
 /// What was written.
 #[derive(Serialize)]
 struct Written {
@@ -65,7 +75,7 @@ pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> 
         Box::new(io::stdout())
     } else {
         let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.file);
-        Box::new(new.with_context(|| format!("create {shown}"))?)
+        Box::new(new.map_err(|error| created(&args.file, &error))?)
     };
     let form = Form { snap: usize::try_from(args.snap)?, private: args.private };
     let mut writer = Writer::new(BufWriter::new(file), form)?;

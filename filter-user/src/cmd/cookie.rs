@@ -15,10 +15,10 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Show the keys' state; never the keys
-    #[command(after_long_help = "Examples:\n  floodwall cookie status\n  floodwall cookie status --json")]
+    #[command(after_help = "Examples:\n  floodwall cookie status\n  floodwall cookie status --json")]
     Status(Status),
     /// Take a new secret into use; cookies already sent stay valid for their time
-    #[command(after_long_help = "Examples:\n  floodwall cookie rotate --dry-run\n  floodwall cookie rotate")]
+    #[command(after_help = "Examples:\n  floodwall cookie rotate --dry-run\n  floodwall cookie rotate")]
     Rotate(Rotate),
 }
 

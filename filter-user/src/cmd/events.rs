@@ -12,7 +12,7 @@ use hyper::Method;
 use ipnet::IpNet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{client, times::time};
+use super::{client, interrupt::Interrupt, times::time};
 use crate::{
     config::lists::file,
     daemon::events::{Line, Page, VERDICTS},
@@ -108,7 +108,7 @@ impl EndArgs {
     }
 }
 
-/// Shows packets to `visit`, in portions and as they come, until the end; `visit` may end it before, by returning false.
+/// Shows packets to `visit`, in portions and as they come, until the end; `visit` may end it before, by returning false, and ^C does.
 pub fn follow(
     socket: &Path,
     filter: &FilterArgs,
@@ -116,13 +116,13 @@ pub fn follow(
     frames: bool,
     mut visit: impl FnMut(&[Line]) -> anyhow::Result<bool>,
 ) -> anyhow::Result<Losses> {
-    let query = filter.query(frames);
+    let (query, interrupt) = (filter.query(frames), Interrupt::listen()?);
     let first: Page = client::call(socket, Method::GET, &query)?;
     let (mut after, mut losses, began) = (first.next, Losses::default(), Instant::now());
     let (mut left, mut is_all) = (end.count.unwrap_or(u64::MAX), true);
     while left > 0 {
         let rest = end.time.map(|time| time.saturating_sub(began.elapsed()));
-        if is_all {
+        if is_all && !interrupt.is_asked() {
             thread::sleep(rest.unwrap_or(TURN).min(TURN));
         }
         let limit = left.min(PORTION);
@@ -134,7 +134,9 @@ pub fn follow(
         losses.missed += page.missed;
         losses.lost = page.lost.saturating_sub(first.lost);
         left = left.saturating_sub(page.events.len() as u64);
-        if !visit(&page.events)? || rest.is_some_and(|rest| rest.is_zero()) {
+        // What came meanwhile was asked for once more.
+        let is_over = interrupt.is_asked() || rest.is_some_and(|rest| rest.is_zero());
+        if !visit(&page.events)? || is_over {
             break;
         }
     }

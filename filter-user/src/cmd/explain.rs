@@ -133,7 +133,12 @@ impl SubjectArgs {
                 return error;
             }
             let message = format!("no filter in {}", self.pins.pins.display());
-            Failure::new(Kind::Failed, message, "start it with: floodwall run --config FILE").into()
+            Failure::new(
+                Kind::Failed,
+                message,
+                "start it with: floodwall run --config FILE, or name its --pins",
+            )
+            .into()
         })
     }
 

@@ -50,7 +50,7 @@ impl Kind {
 
     const fn hint(self) -> &'static str {
         match self {
-            Self::Failed => "floodwall doctor tells what this host lacks",
+            Self::Failed => "floodwall doctor tells what this host lacks; the daemon's log may tell more",
             Self::Usage => "floodwall --help",
             Self::DaemonUnreachable => "start it with: floodwall run --config FILE, or name its --socket",
             Self::Permission => "run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",

@@ -8,6 +8,7 @@ use super::{
     DryRunArg, client,
     failure::{Failure, Kind},
     output::Output,
+    times::roughly,
 };
 use crate::{
     config::lists::compare::prefixes,
@@ -18,19 +19,17 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Show all feeds, or those that hold an address: state, entries, ages, what was wrong
-    #[command(after_long_help = "Examples:\n  floodwall feed list\n  floodwall feed list 192.31.196.9\n  \
+    #[command(after_help = "Examples:\n  floodwall feed list\n  floodwall feed list 192.31.196.9\n  \
                            floodwall feed list --json | jq -r '.feeds[] | select(.state != \"ok\").name'")]
     List(ListArgs),
     /// Ask feeds for something newer now, and take it into force
     #[command(
-        after_long_help = "Examples:\n  floodwall feed update\n  floodwall feed update drop --dry-run   what would \
+        after_help = "Examples:\n  floodwall feed update\n  floodwall feed update drop --dry-run   what would \
                            change\n  floodwall feed update drop --force     although it has lost more than max_shrink"
     )]
     Update(UpdateArgs),
     /// Show one feed, and whether it holds an address; code 1 when it does not
-    #[command(
-        after_long_help = "Examples:\n  floodwall feed show drop\n  floodwall feed show drop 192.31.196.9"
-    )]
+    #[command(after_help = "Examples:\n  floodwall feed show drop\n  floodwall feed show drop 192.31.196.9")]
     Show(ShowArgs),
 }
 
@@ -216,13 +215,7 @@ fn one_text(one: &One, address: Option<IpAddr>) -> String {
 }
 
 fn ago(seconds: Option<u64>) -> String {
-    match seconds {
-        None => "-".to_owned(),
-        Some(s @ 0..120) => format!("{s} s"),
-        Some(s @ 120..7200) => format!("{} min", s / 60),
-        Some(s @ 7200..172_800) => format!("{} h", s / 3600),
-        Some(s) => format!("{} d", s / 86_400),
-    }
+    seconds.map_or("-".to_owned(), roughly)
 }
 
 fn short(text: &str, most: usize) -> String {

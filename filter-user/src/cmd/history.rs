@@ -1,11 +1,6 @@
 //! `floodwall history` and `floodwall diff`
 
-use std::{
-    fmt::Write as _,
-    path::Path,
-    process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 use hyper::Method;
 use serde::Serialize;
@@ -15,11 +10,13 @@ use super::{
     client,
     failure::{Failure, Kind},
     output::Output,
+    times::roughly,
 };
 use crate::{
     config::Source,
     daemon::{
         commit::{Line, One, Revisions, Standing},
+        deadline::wall,
         ledger::Revision,
     },
 };
@@ -46,7 +43,7 @@ pub struct DiffArgs {
 /// Lists the revisions, the latest last.
 pub fn run(_: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     let revisions: Revisions = client::call(socket, Method::GET, "/v1/revisions")?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = wall();
     out.print(&revisions, |revisions| {
         let mut text = format!("{:>6}  {:<9} {:>6}  {:<16} comment\n", "rev", "age", "user", "how");
         for line in &revisions.revisions {
@@ -61,17 +58,8 @@ fn shown(line: &Line, now: u64) -> String {
     let mark = if line.pending { '?' } else { ['.', '*'][usize::from(line.active)] };
     let user = line.uid.map_or("-".to_owned(), |uid| uid.to_string());
     let comment: String = line.comment.chars().take(34).collect();
-    let (number, age, how) = (line.number, age(now.saturating_sub(line.time)), &line.how);
+    let (number, age, how) = (line.number, roughly(now.saturating_sub(line.time)), &line.how);
     format!("{mark}{number:>5}  {age:<9} {user:>6}  {how:<16} {comment}").trim_end().to_owned()
-}
-
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }
 
 #[derive(Serialize)]

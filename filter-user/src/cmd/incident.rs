@@ -21,14 +21,14 @@ use crate::daemon::incidents::{
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List attacks that are kept, the last one first
-    #[command(after_long_help = "Examples:\n  floodwall incident list\n  floodwall incident list --active")]
+    #[command(after_help = "Examples:\n  floodwall incident list\n  floodwall incident list --active")]
     List(List),
     /// Show one of them
-    #[command(after_long_help = "Examples:\n  floodwall incident show            the last one\n  \
+    #[command(after_help = "Examples:\n  floodwall incident show            the last one\n  \
                            floodwall incident show 20261122T191500Z-3 --json")]
     Show(Show),
     /// Print one of them as a report, or as reports for those whose hosts took part
-    #[command(after_long_help = EXPORT)]
+    #[command(after_help = EXPORT)]
     Export(Export),
 }
 

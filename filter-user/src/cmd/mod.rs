@@ -24,6 +24,7 @@ pub mod forget;
 pub mod history;
 pub mod incident;
 pub mod init;
+mod interrupt;
 pub mod man;
 pub mod notify;
 pub mod output;
@@ -40,7 +41,7 @@ pub mod watch;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
 use self::{
     failure::{Failure, Kind},
@@ -62,8 +63,9 @@ pub struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of all commands")]
 struct Global {
-    /// Print one JSON object instead of text; errors too, on stderr
+    /// Print JSON instead of text: one object, or one a line where there is no end; errors too, on stderr
     #[arg(short, long, global = true)]
     json: bool,
     /// Print only what was asked for
@@ -111,20 +113,20 @@ pub struct DryRunArg {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon in the foreground; the filter stays when it ends
-    #[command(after_long_help = run::EXAMPLES)]
+    #[command(after_help = run::EXAMPLES)]
     Run(run::Args),
     /// Write a first configuration for this host: its interface, its services, where you log in from
     Init(init::Args),
     /// Take everything off at once, whatever is running, configured or damaged
     Panic(panic::Args),
     /// Remove the filter from all interfaces, with its tables
-    #[command(after_long_help = detach::EXAMPLES)]
+    #[command(after_help = detach::EXAMPLES)]
     Detach(detach::Args),
     /// Show what is attached and what it did
-    #[command(after_long_help = status::EXAMPLES)]
+    #[command(after_help = status::EXAMPLES)]
     Status(status::Args),
     /// Tell which modes work on this host, why others don't, and what to do
-    #[command(after_long_help = doctor::EXAMPLES)]
+    #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
     /// Tell what would become of a packet, and why; nothing is spent, nothing counted
     Explain(explain::Args),
@@ -149,13 +151,13 @@ enum Command {
     #[command(subcommand)]
     Ban(ban::Command),
     /// Watch the filter at work: rates by reason, services, attacks, who sends most
-    #[command(after_long_help = top::EXAMPLES)]
+    #[command(after_help = top::EXAMPLES)]
     Top(top::Args),
     /// Show sampled packets and what became of them, as they come
-    #[command(after_long_help = watch::EXAMPLES)]
+    #[command(after_help = watch::EXAMPLES)]
     Watch(watch::Args),
     /// Write sampled packets to a pcapng file, with what became of them
-    #[command(after_long_help = capture::EXAMPLES)]
+    #[command(after_help = capture::EXAMPLES)]
     Capture(capture::Args),
     /// Attacks that the detector has found
     #[command(subcommand)]
@@ -172,7 +174,7 @@ enum Command {
     #[command(subcommand)]
     Feed(feed::Command),
     /// Measure what the filter takes per packet on this host, on a private copy of it
-    #[command(after_long_help = bench::EXAMPLES)]
+    #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
     /// SYN cookies' keys
     #[command(subcommand)]
@@ -184,10 +186,10 @@ enum Command {
     #[command(subcommand)]
     Support(support::Command),
     /// Print a shell's completion script
-    #[command(after_long_help = completion::EXAMPLES)]
+    #[command(after_help = completion::EXAMPLES)]
     Completion(completion::Args),
     /// Print the manual page, or write those of all verbs
-    #[command(after_long_help = man::EXAMPLES)]
+    #[command(after_help = man::EXAMPLES)]
     Man(man::Args),
 }
 
@@ -195,7 +197,10 @@ enum Command {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     failure::tell_panics();
     let args: Vec<_> = args.into_iter().collect();
-    let cli = match Cli::try_parse_from(&args) {
+    let mut definition = definition();
+    let matches = definition.try_get_matches_from_mut(&args);
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match cli.map_err(|error| error.format(&mut definition)) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),
     };
@@ -252,8 +257,40 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     ExitCode::from(if asked { 0 } else { Kind::Usage.code() })
 }
 
-/// The command line's definition, for generated documents.
+/// The command line's definition.
 #[must_use]
 pub fn definition() -> clap::Command {
-    Cli::command()
+    flowing(Cli::command())
+}
+
+/// With paragraphs for clap to wrap: the source's own line breaks mean nothing.
+fn flowing(command: clap::Command) -> clap::Command {
+    let help = command.get_after_help().map(|help| paragraphs(&help.to_string()));
+    let command = if let Some(help) = help { command.after_help(help) } else { command };
+    command.mut_subcommands(flowing)
+}
+
+/// Joins lines; those that are indented stay by themselves.
+fn paragraphs(text: &str) -> String {
+    let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+    let mut joined = String::new();
+    let mut goes_on = false;
+    for line in text.lines() {
+        let is_prose = is_prose(line);
+        if !joined.is_empty() {
+            joined.push(if goes_on && is_prose { ' ' } else { '\n' });
+        }
+        joined += line;
+        goes_on = is_prose;
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn paragraphs_are_joined_and_examples_are_not() {
+        let text = "One\ntwo.\n\nExamples:\n  a\n  b\n\nThree\nfour";
+        assert_eq!(super::paragraphs(text), "One two.\n\nExamples:\n  a\n  b\n\nThree four");
+    }
 }

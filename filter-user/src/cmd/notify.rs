@@ -8,6 +8,7 @@ use super::{
     client,
     failure::{Failure, Kind},
     output::Output,
+    times::roughly,
 };
 use crate::daemon::notify::{Line, Lines, Trial, Which};
 
@@ -15,11 +16,14 @@ use crate::daemon::notify::{Line, Lines, Trial, Which};
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Show who is told of attacks: what waits, what became of the rest, what was wrong
-    #[command(after_long_help = "Examples:\n  floodwall notify list\n  \
-                           floodwall notify list --json | jq -r '.targets[] | select(.error).name'")]
+    #[command(
+        after_help = "last: how long ago it took something; repeated: attacks within `repeat` of the one before, that were not told.\n\n\
+                           Examples:\n  floodwall notify list\n  \
+                           floodwall notify list --json | jq -r '.targets[] | select(.error).name'"
+    )]
     List,
     /// Send a notification that says it is a test, to one target or to all
-    #[command(after_long_help = "Code 1: nobody took it; 8: some did.\n\n\
+    #[command(after_help = "Code 1: nobody took it; 8: some did.\n\n\
                            Examples:\n  floodwall notify test\n  floodwall notify test ops")]
     Test(TestArgs),
 }
@@ -48,21 +52,24 @@ fn table(targets: &[Line]) -> String {
         return "there is no [[notify]] in the configuration".to_owned();
     }
     let mut text = format!(
-        "{:<16} {:<12} {:>7} {:>7} {:>7} {:>8} {:>9}\n",
-        "target", "kind", "waiting", "sent", "failed", "given up", "not twice"
+        "{:<16} {:<12} {:>7} {:>5} {:>8} {:>6} {:>8} {:>8}\n",
+        "target", "kind", "waiting", "sent", "last", "failed", "given up", "repeated"
     );
-    for Line { name, kind, to, waiting, held, sent, failed, given_up, deduplicated, error } in targets {
-        let name: String = name.chars().take(16).collect();
-        let waiting = waiting + held;
+    for line in targets {
+        let Line { kind, to, sent, failed, given_up, deduplicated, .. } = line;
+        let name: String = line.name.chars().take(16).collect();
+        let waiting = line.waiting + line.held;
+        let last = line.sent_seconds.map_or("-".to_owned(), roughly);
         let _ = writeln!(
             text,
-            "{name:<16} {kind:<12} {waiting:>7} {sent:>7} {failed:>7} {given_up:>8} {deduplicated:>9}"
+            "{name:<16} {kind:<12} {waiting:>7} {sent:>5} {last:>8} {failed:>6} {given_up:>8} {deduplicated:>8}"
         );
         if !to.is_empty() {
             let _ = writeln!(text, "  {to}");
         }
-        if let Some(error) = error {
-            let _ = writeln!(text, "  failed: {error}");
+        if let Some(error) = &line.error {
+            let again = line.next_seconds.map(|rest| format!("; tried again in {}", roughly(rest)));
+            let _ = writeln!(text, "  failed: {error}{}", again.unwrap_or_default());
         }
     }
     text

@@ -53,6 +53,7 @@ pub(super) fn open(pins: &Path) -> anyhow::Result<Dataplane> {
             return error;
         }
         let message = format!("no filter in {}", pins.display());
-        Failure::new(Kind::Failed, message, "start it with: floodwall run --config FILE").into()
+        Failure::new(Kind::Failed, message, "start it with: floodwall run --config FILE, or name its --pins")
+            .into()
     })
 }

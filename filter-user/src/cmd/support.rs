@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Command as Process, ExitCode},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     config::{self, Host, Loaded, source},
+    daemon::deadline::wall,
     observe::{Sample, status::Status},
     sys,
 };
@@ -33,10 +34,10 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Write down what somebody needs to help you: configuration, state, counters, host; no secrets, addresses cut
-    #[command(after_long_help = "Examples:\n  floodwall support dump --out floodwall-support.json")]
+    #[command(after_help = "Examples:\n  floodwall support dump --out floodwall-support.json")]
     Dump(DumpArgs),
     /// Write Grafana dashboards, Prometheus alert rules and what provisions them
-    #[command(after_long_help = "Examples:\n  floodwall support dashboards --out /tmp/floodwall\n  \
+    #[command(after_help = "Examples:\n  floodwall support dashboards --out /tmp/floodwall\n  \
                                  floodwall support dashboards --out /srv/monitoring --force     after an upgrade")]
     Dashboards(dashboards::Args),
 }
@@ -120,7 +121,7 @@ fn bundle(args: &DumpArgs, socket: &Path) -> (Value, Vec<String>) {
         Ok(value) => drop(all.insert(name.to_owned(), value)),
         Err(error) => missing.push(format!("{name}: {error:#}")),
     };
-    add("made", made());
+    add("made", Ok(made()));
     add("configuration", configuration(&args.config.config));
     add("daemon", client::call(socket, Method::GET, "/v1/status"));
     add("status", status(pins));
@@ -135,9 +136,8 @@ fn bundle(args: &DumpArgs, socket: &Path) -> (Value, Vec<String>) {
     (Value::Object(all), missing)
 }
 
-fn made() -> Result<Value> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    Ok(json!({ "unix_seconds": since.as_secs(), "version": env!("CARGO_PKG_VERSION") }))
+fn made() -> Value {
+    json!({ "unix_seconds": wall(), "version": env!("CARGO_PKG_VERSION") })
 }
 
 /// The files' texts: they name the key file, which is not read.

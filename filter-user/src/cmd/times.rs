@@ -22,6 +22,16 @@ pub(super) fn ttl(text: &str) -> Result<Ttl, String> {
     time(text).map(|time| Ttl(Some(time))).map_err(|hint| format!("{hint}, or forever"))
 }
 
+/// How long ago something was, or how long it takes.
+pub(super) fn roughly(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ use crate::{daemon::events::Line, observe::metrics::is_drop};
 
 pub(super) const EXAMPLES: &str = "\
 One packet in events.sample of each reason is shown, fewer under a flood; the number with x tells how many it stands for.
+Until --count, --for or ^C; then it tells what was lost, if anything was.
 
 Examples:
   floodwall watch --verdict drop --verdict would_drop

@@ -61,19 +61,12 @@ const SETS: [&[&str]; 4] = [
     ],
 ];
 
-/// `SplitMix64`: few lines, and good enough to choose by.
-struct Random(u64);
+/// Chooses the same with the same seed.
+struct Random(fastrand::Rng);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
     fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
+        self.0.usize(..limit.max(1))
     }
 
     fn of<T: Copy>(&mut self, values: &[T]) -> T {
@@ -97,7 +90,7 @@ fn damage(file: &mut Vec<u8>, random: &mut Random) {
         3 => lines(file, |lines, random| lines.push(lines[random.below(lines.len())].clone()), random),
         4 => lines(file, |lines, random| swap(lines, random), random),
         5 => {
-            let garbage: Vec<u8> = (0..random.below(200)).map(|_| random.next() as u8).collect();
+            let garbage: Vec<u8> = (0..random.below(200)).map(|_| random.0.u8(..)).collect();
             insert(file, &garbage);
         }
         6 => {
@@ -154,7 +147,7 @@ fn numbers(file: &mut Vec<u8>, number: &str) {
 
 /// What `seed` makes of a set, on the disk; the names of its files.
 fn write(folder: &Path, seed: u64) -> BTreeMap<String, Vec<u8>> {
-    let mut random = Random(seed);
+    let mut random = Random(fastrand::Rng::with_seed(seed));
     let set = random.of(&SETS);
     let mut files: Vec<Vec<u8>> = set.iter().map(|text| text.as_bytes().to_vec()).collect();
     for _ in 0..=random.below(3) {

@@ -1,5 +1,7 @@
 //! Whether a valid file fits this host.
 
+pub(crate) mod later;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -17,6 +19,7 @@ pub fn fit(loaded: &Loaded, host: &Host) -> Result<(Plan, Report), Error> {
     let mut problems = Problems::default();
     key_file(loaded, &mut problems);
     groups(loaded, &mut problems);
+    later::files(&loaded.settings, &mut problems);
     let next = next(loaded, &mut problems);
     let read = |problems: &mut Problems| Arc::new(lists::read(&loaded.settings.lists, problems));
     let lists = loaded.lists.clone().unwrap_or_else(|| read(&mut problems));

@@ -238,9 +238,14 @@ fn cookie(cookie: &Cookie, problems: &mut Problems) {
 /// Nothing is sampled for it.
 fn detector(settings: &Settings, problems: &mut Problems) {
     let detect = &settings.detect;
+    let is_off = *detect.mode.as_ref() == Detection::Off;
     if *detect.mode.as_ref() == Detection::Act && !settings.events.enabled {
         let warning = Diagnostic::warning(detect.mode.span(), "nothing is sampled, so no attack is found");
         problems.push(warning.hint("set events.enabled = true"));
+    }
+    if let Some(target) = settings.notify.first().filter(|_| is_off || !settings.events.enabled) {
+        let warning = Diagnostic::warning(target.name.span(), "no attack is found, so nobody is told of any");
+        problems.push(warning.hint("detect.mode = \"observe\" and events.enabled = true find them"));
     }
 }
 

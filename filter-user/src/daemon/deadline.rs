@@ -39,7 +39,13 @@ fn seconds(clock: ClockId) -> u64 {
 /// Seconds since 1970.
 #[must_use]
 pub fn wall() -> u64 {
-    seconds(ClockId::CLOCK_REALTIME)
+    since_1970().as_secs()
+}
+
+/// The time since 1970.
+#[must_use]
+pub fn since_1970() -> Duration {
+    UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
 /// From the data path's clock to seconds since 1970.

@@ -226,7 +226,7 @@ impl Live {
         }
     }
 
-    /// Whether browsers get a page. It is asked once, at the start, like all of `[metrics]`.
+    /// Whether browsers get a page.
     #[must_use]
     pub fn has_page(&self) -> bool {
         self.state().settings.metrics.page

@@ -134,10 +134,8 @@ fn serve_metrics(live: &Arc<Live>, scrape: Option<Scrape>, stop: &CancellationTo
     if let Some(scrape) = scrape {
         let (source, ready) = (live.clone(), live.clone());
         let registry = metrics::registry(move || source.sample())?;
-        let mut router = scrape::router(registry, move || ready.unready());
-        if live.has_page() {
-            router = router.merge(scrape::page::router(live.clone()));
-        }
+        let router = scrape::router(registry, move || ready.unready());
+        let router = router.merge(scrape::page::router(live.clone()));
         tokio::spawn(scrape.serve(router, stop.clone()));
     }
     Ok(())

@@ -4,11 +4,13 @@
 //! - [`notice`]: what is said.
 //! - [`queue`]: what one target has still to be told: in order, once, again until it works. Pure: times go in.
 //! - `outbox`: all of them, and what of them outlives the daemon.
+//! - [`failed`]: why a try failed, and what comes next.
 //! - `webhook`, `alertmanager` (both by `post`), `journal`, `syslog` (both by `datagram`), `command`: one try each.
 
 mod alertmanager;
 mod command;
 mod datagram;
+pub mod failed;
 mod journal;
 pub mod notice;
 mod outbox;
@@ -31,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use self::outbox::{Job, Outbox};
 pub use self::{
+    failed::Failed,
     notice::{Event, Notice},
     queue::Counts,
 };
@@ -40,7 +43,12 @@ use super::{
 };
 use crate::{
     cmd::failure::{Failure, Kind},
-    config::schema::{Notify, Via},
+    config::{
+        fit::later::{Trouble, trouble},
+        schema::{Notify, Via},
+        value::Origin,
+    },
+    web::{certificates, secret},
 };
 
 /// How often it is looked who has to be told something.
@@ -63,12 +71,16 @@ pub struct Line {
     pub sent: u64,
     /// Tries that failed.
     pub failed: u64,
-    /// Given up.
+    /// Not taken within `give_up`, refused for good, or one too many.
     pub given_up: u64,
     /// Not said twice.
     pub deduplicated: u64,
     /// Why the last try failed.
     pub error: Option<String>,
+    /// How long ago it took something, if it did since the daemon started.
+    pub sent_seconds: Option<u64>,
+    /// When what waits is tried again, if it failed before.
+    pub next_seconds: Option<u64>,
 }
 
 /// What `GET /v1/notify` answers.
@@ -142,7 +154,7 @@ async fn test(
     let mut targets = Vec::new();
     for (name, result) in tries {
         let result = result.await.map_err(anyhow::Error::new)?;
-        targets.push(Tried { name, error: result.err() });
+        targets.push(Tried { name, error: result.err().map(|failed| failed.why) });
     }
     Ok(Json(Trial { schema: 1, targets }))
 }
@@ -160,8 +172,8 @@ fn targets(live: &Live, name: Option<&str>) -> anyhow::Result<Vec<Notify>> {
     Ok(targets)
 }
 
-/// One try; it ends within the target's `timeout`. The error is for people.
-pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
+/// One try; it ends within the target's `timeout`.
+pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), Failed> {
     match target.kind.as_ref() {
         Via::Webhook => webhook::send(target, notice),
         Via::Alertmanager => alertmanager::send(target, notice),
@@ -169,6 +181,25 @@ pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
         Via::Syslog => syslog::send(target, notice),
         Via::Command => command::send(target, notice),
     }
+}
+
+/// What is wrong with the target's files, and where they are named.
+pub(crate) fn troubles(target: &Notify) -> Vec<Trouble> {
+    let program = match (target.kind.as_ref(), &target.to) {
+        (Via::Command, Some(to)) => match to.as_ref() {
+            Origin::File(path) => command::is_ours(path).err().map(|why| (to.span(), why)),
+            Origin::Url(_) => None,
+        },
+        _ => None,
+    };
+    let found = [
+        program,
+        trouble(&target.to_file, |_| post::url(target)),
+        trouble(&target.key_file, secret),
+        trouble(&target.sign_key_file, webhook::key),
+        trouble(&target.ca_file, certificates),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// Sends what waits, until `stop`.

@@ -25,7 +25,13 @@ use self::{
     users::Users,
 };
 use super::server::{converse, cool_down, until};
-use crate::{config::schema, observe::metrics};
+use crate::{
+    config::{
+        fit::later::{Trouble, trouble},
+        schema,
+    },
+    observe::metrics,
+};
 
 /// Time for all of an exchange.
 const EXCHANGE: Duration = Duration::from_secs(10);
@@ -78,6 +84,16 @@ impl Scrape {
             }
         }
     }
+}
+
+/// What is wrong with the files, and where they are named.
+pub(crate) fn troubles(settings: &schema::Metrics) -> Vec<Trouble> {
+    let tls = settings.tls_cert.as_ref().zip(settings.tls_key.as_ref()).and_then(|(cert, key)| {
+        let error = Tls::open(cert.as_ref(), key.as_ref()).err()?;
+        Some((cert.span(), format!("{error:#}")))
+    });
+    let users = trouble(&settings.users_file, |path| Users::open(path).map_err(|error| format!("{error:#}")));
+    [tls, users].into_iter().flatten().collect()
 }
 
 /// One connection, in the background.

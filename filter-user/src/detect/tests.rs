@@ -31,7 +31,7 @@ struct Flow {
 struct Sim {
     detector: Detector,
     now: u64,
-    seed: u64,
+    random: fastrand::Rng,
     changes: Vec<(u64, Change)>,
 }
 
@@ -39,26 +39,18 @@ impl Sim {
     fn new() -> Self {
         let mut detector = Detector::new(KNOBS);
         detector.set_services(vec![ServiceFacts { sockets: true, checked: true }; 3]);
-        Self { detector, now: SECOND, seed: 7, changes: Vec::new() }
-    }
-
-    /// A number from 0 to 1 (xorshift64*).
-    fn random(&mut self) -> f64 {
-        self.seed ^= self.seed >> 12;
-        self.seed ^= self.seed << 25;
-        self.seed ^= self.seed >> 27;
-        (self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1_u64 << 53) as f64
+        Self { detector, now: SECOND, random: fastrand::Rng::with_seed(7), changes: Vec::new() }
     }
 
     /// How many samples are drawn where so many are to be expected.
     fn drawn(&mut self, expected: f64) -> u32 {
         if expected > 200.0 {
-            let gauss: f64 = (0..12).map(|_| self.random()).sum::<f64>() - 6.0;
+            let gauss: f64 = (0..12).map(|_| self.random.f64()).sum::<f64>() - 6.0;
             return (expected + gauss * expected.sqrt()).max(0.0) as u32;
         }
-        let (mut product, mut count) = (self.random(), 0);
+        let (mut product, mut count) = (self.random.f64(), 0);
         while product > (-expected).exp() {
-            product *= self.random();
+            product *= self.random.f64();
             count += 1;
         }
         count
@@ -72,7 +64,7 @@ impl Sim {
             let packets = flow.pps * seconds;
             counted[flow.reason as usize] += packets as u64;
             for _ in 0..self.drawn(packets / f64::from(SAMPLE)) {
-                let source = (self.random() * f64::from(flow.sources)) as u32;
+                let source = (self.random.f64() * f64::from(flow.sources)) as u32;
                 seen.push(Seen {
                     service: flow.service,
                     vector: flow.vector,

@@ -127,15 +127,9 @@ impl<K: Copy + Eq + Hash + Ord> Top<K> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use fastrand::Rng;
 
-    /// A generator of numbers that look random (xorshift64*).
-    fn random(state: &mut u64) -> u64 {
-        *state ^= *state >> 12;
-        *state ^= *state << 25;
-        *state ^= *state >> 27;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
+    use super::*;
 
     #[test]
     fn within_its_capacity_it_is_exact() {
@@ -150,14 +144,13 @@ mod tests {
     /// The bound that the module's text states, under ten million sources of which twenty are heavy.
     #[test]
     fn ten_million_sources_hide_no_heavy_one() {
-        let (mut top, mut seed) = (Top::new(1024), 42);
+        let (mut top, mut random) = (Top::new(1024), Rng::with_seed(42));
         let mut truth = HashMap::<u32, u64>::new();
         for i in 0..10_000_000_u32 {
             top.add(1_000 + i, 1);
             if i % 50 == 0 {
                 // The heavy ones differ: the first has twenty times what the last has.
-                let heavy =
-                    (0..20).find(|rank| random(&mut seed).is_multiple_of(8) || *rank == 19).unwrap_or(0);
+                let heavy = (0..20).find(|rank| random.u8(..8) == 0 || *rank == 19).unwrap_or(0);
                 top.add(heavy, 64);
                 *truth.entry(heavy).or_default() += 64;
             }
@@ -181,10 +174,10 @@ mod tests {
 
     #[test]
     fn who_is_forgotten_is_gone_and_the_others_are_not_counted_too_low() {
-        let (mut top, mut truth, mut seed) = (Top::new(64), HashMap::<u64, u64>::new(), 7);
+        let (mut top, mut truth, mut random) = (Top::new(64), HashMap::<u64, u64>::new(), Rng::with_seed(7));
         for round in 0..200 {
             for _ in 0..500 {
-                let key = random(&mut seed) % 300;
+                let key = random.u64(..300);
                 top.add(key, 1 + key % 7);
                 *truth.entry(key).or_default() += 1 + key % 7;
             }

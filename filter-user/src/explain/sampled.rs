@@ -1,7 +1,5 @@
 //! A sampled packet as a frame that can be judged once more.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
@@ -10,7 +8,10 @@ use super::{
     frame::{Description, Flags, Transport, of_hex},
     packet::Told,
 };
-use crate::{daemon::events::Line, dataplane::rehearsal::LONGEST};
+use crate::{
+    daemon::{deadline::since_1970, events::Line},
+    dataplane::rehearsal::LONGEST,
+};
 
 /// TCP's SYN.
 const SYN: Flags = Flags(2);
@@ -32,7 +33,7 @@ impl Was {
     /// Of a sample.
     #[must_use]
     pub fn new(line: &Line) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let now = since_1970().as_secs_f64();
         let Line { time, verdict, reason, .. } = line.clone();
         Self { time, age: (now - time).max(0.0), verdict, reason }
     }

@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::*;
@@ -28,18 +29,6 @@ fn folder() -> (tempfile::TempDir, Folder) {
     (parent, folder)
 }
 
-/// A small generator with a fixed seed: a failure comes again (xorshift64*, Vigna 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
-    }
-}
-
 #[test]
 fn what_is_written_is_read() {
     let (_parent, mut folder) = folder();
@@ -57,28 +46,28 @@ fn what_is_written_is_read() {
 }
 
 /// One way of damaging `good`, by `kind`; `other` is a whole file of another name.
-fn damage(kind: usize, good: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
+fn damage(kind: usize, good: &[u8], other: &[u8], random: &mut Rng) -> Vec<u8> {
     let mut bytes = good.to_vec();
     match kind {
         0 => {
-            for _ in 0..=random.below(3) {
-                let at = random.below(bytes.len());
-                bytes[at] ^= 1 << random.below(8);
+            for _ in 0..=random.usize(..3) {
+                let at = random.usize(..bytes.len());
+                bytes[at] ^= 1 << random.usize(..8);
             }
         }
-        1 => bytes.truncate(random.below(bytes.len())),
-        2 => bytes.extend((0..=random.below(64)).map(|i| i as u8)),
-        3 => bytes = (0..random.below(600)).map(|_| random.below(256) as u8).collect(),
-        4 => bytes[8..12].copy_from_slice(&((2 + random.below(1 << 20)) as u32).to_le_bytes()),
+        1 => bytes.truncate(random.usize(..bytes.len())),
+        2 => bytes.extend((0..=random.usize(..64)).map(|i| i as u8)),
+        3 => bytes = (0..random.usize(..600)).map(|_| random.u8(..)).collect(),
+        4 => bytes[8..12].copy_from_slice(&((2 + random.usize(..1 << 20)) as u32).to_le_bytes()),
         5 => bytes = other.to_vec(),
         // Two files mixed: head of one, content of the other.
         6 => {
-            let at = 1 + random.below(good.len() - 1);
+            let at = 1 + random.usize(..good.len() - 1);
             bytes = [&good[..at], &other[at.min(other.len())..]].concat();
         }
         // A hole, as after a crash of a file system without ordered data.
         _ => {
-            let from = random.below(bytes.len());
+            let from = random.usize(..bytes.len());
             bytes[from..].fill(0);
         }
     }
@@ -90,7 +79,7 @@ fn ten_thousand_damaged_files_are_refused() {
     let good = frame::encode("thing", &serde_json::to_vec(&thing(7)).unwrap());
     let another = Thing { number: 8, text: "y".repeat(260) };
     let other = frame::encode("other", &serde_json::to_vec(&another).unwrap());
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Rng::with_seed(0x9e37_79b9_7f4a_7c15);
     let mut kinds = std::collections::BTreeMap::<String, u32>::new();
     for number in 0..10_000 {
         let bytes = damage(number % 8, &good, &other, &mut random);
@@ -112,7 +101,7 @@ fn ten_thousand_damaged_files_are_refused() {
 fn a_damaged_file_is_put_aside_and_a_bounded_number_is_kept() {
     let (_parent, mut folder) = folder();
     let path = folder.path().join("thing");
-    let mut random = Random(99);
+    let mut random = Rng::with_seed(99);
     let other = frame::encode("other", b"{}");
     for number in 0..200 {
         folder.write("thing", &thing(number)).unwrap();

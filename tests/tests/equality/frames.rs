@@ -329,7 +329,7 @@ fn hops(random: &mut Random) -> u8 {
 }
 
 fn v4(random: &mut Random, choices: &[[u8; 4]]) -> [u8; 4] {
-    if random.chance(90) { random.pick(choices) } else { (random.next() as u32).to_be_bytes() }
+    if random.chance(90) { random.pick(choices) } else { random.word().to_be_bytes() }
 }
 
 fn v6(random: &mut Random, choices: &[&str]) -> [u8; 16] {

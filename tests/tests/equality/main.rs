@@ -39,7 +39,7 @@ fn generated(name: &str, config: &Config, percent: u64, reached: &[Reason]) -> R
     let (seed, count) = (seed(), variable("FLOODWALL_FRAMES").unwrap_or(FRAMES) * percent / 100);
     println!("{name}: FLOODWALL_SEED={seed}, {count} frames");
     both::with(config, |both| {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         agree(both, (0..count).map(|_| frames::frame(&mut random)))?;
         println!("{name}: {}", both.summary());
         if count < 10_000 { Ok(()) } else { both.has_met(reached) }

@@ -1,20 +1,19 @@
-//! A reproducible stream of numbers (SplitMix64: Steele, Lea, Flood 2014).
+//! Choices that come again with their seed.
 
-/// The state.
+use fastrand::Rng;
+
+/// Makes them.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
+pub(crate) struct Random(Rng);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Rng::with_seed(seed))
     }
 
     /// Below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 33) as usize % limit
+        self.0.usize(..limit)
     }
 
     /// True so often, percent.
@@ -28,11 +27,15 @@ impl Random {
     }
 
     pub(crate) fn byte(&mut self) -> u8 {
-        self.next() as u8
+        self.0.u8(..)
+    }
+
+    pub(crate) fn word(&mut self) -> u32 {
+        self.0.u32(..)
     }
 
     pub(crate) fn half(&mut self) -> u16 {
-        self.next() as u16
+        self.0.u16(..)
     }
 
     /// So many.

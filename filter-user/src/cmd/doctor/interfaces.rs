@@ -57,11 +57,14 @@ const NATIVE: &[&str] = &[
 /// A packet, our headroom and the kernel's tail fit one 4096-byte page up to here.
 const ONE_PAGE: u32 = 3498;
 
-/// Those of the configuration, else all but loopback.
+/// Those of the configuration, else all that have an address, but for loopback.
 pub(super) fn chosen(host: &Host, settings: Option<&Settings>) -> Vec<String> {
     match settings {
         Some(settings) => settings.interface.iter().map(|i| i.name.as_ref().clone()).collect(),
-        None => host.links.keys().filter(|name| *name != "lo").cloned().collect(),
+        None => {
+            let links = host.links.iter().filter(|(name, link)| *name != "lo" && !link.addresses.is_empty());
+            links.map(|(name, _)| name.clone()).collect()
+        }
     }
 }
 

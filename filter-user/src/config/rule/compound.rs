@@ -52,7 +52,15 @@ impl<R: Rule> Rule for List<R> {
 
     fn read(&self, value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self::Out> {
         let DeValue::Array(items) = value.as_ref() else {
-            problems.push(wrong_type(value, "an array", &self.knob().accepts));
+            let knob = self.knob();
+            let wrong = wrong_type(value, "an array", &knob.accepts);
+            let is_lone = matches!(knob.shape, Shape::List(inner) if matches!(*inner, Shape::Table(_)));
+            let is_lone = is_lone && matches!(value.as_ref(), DeValue::Table(_));
+            problems.push(if is_lone {
+                wrong.hint("write its name in double brackets: [[..]]")
+            } else {
+                wrong
+            });
             return None;
         };
         // Not short-circuited: every bad entry is told.

@@ -1,4 +1,4 @@
-//! Where a feed is.
+//! Where a feed is, or somebody who is told.
 
 use std::{
     fmt,
@@ -74,7 +74,8 @@ pub(in crate::config) fn origin() -> Leaf<Origin> {
 
 fn parse(raw: &str) -> Result<Origin, Complaint> {
     let shown: String = raw.chars().take(60).collect();
-    let wrong = |hint: &str| Err(Complaint::new(format!("{shown:?} is no source"), hint));
+    let wrong =
+        |hint: &str| Err(Complaint::new(format!("{shown:?} is neither an absolute path nor a URL"), hint));
     if let Some(path) = Some(raw.strip_prefix("file://").unwrap_or(raw)).filter(|path| path.starts_with('/'))
     {
         let path = PathBuf::from(path);

@@ -121,7 +121,8 @@ pub struct Asked {
     reason: Option<String>,
     verdict: Option<String>,
     source: Option<String>,
-    service: Option<String>,
+    /// The service's name.
+    pub service: Option<String>,
     /// Events of the answer, at most.
     pub limit: Option<usize>,
     /// With frames.

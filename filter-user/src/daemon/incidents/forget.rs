@@ -1,6 +1,6 @@
 //! What incidents keep of somebody who is to be forgotten.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{cell::Cell, collections::HashSet, net::IpAddr};
 
 use anyhow::Result;
 use ipnet::IpNet;
@@ -22,6 +22,8 @@ pub(in crate::daemon) struct Wanted {
     pseudonyms: HashSet<IpAddr>,
     /// There may be pseudonyms of his that nobody can find.
     pub(in crate::daemon) is_incomplete: bool,
+    /// Entries that name a network that he is in, with others.
+    pub(in crate::daemon) wider: Cell<u64>,
 }
 
 /// What was removed.
@@ -41,7 +43,8 @@ impl Wanted {
         known: &HashSet<IpAddr>,
         key: impl FnOnce() -> Result<Option<Privacy>>,
     ) -> Result<Self> {
-        let mut wanted = Self { net: subject.net, pseudonyms: HashSet::new(), is_incomplete: false };
+        let mut wanted =
+            Self { net: subject.net, pseudonyms: HashSet::new(), is_incomplete: false, wider: Cell::new(0) };
         let privacy = if known.is_empty() { None } else { key()? };
         let Some(privacy) = privacy else { return Ok(wanted) };
         let is_v6 = subject.net.addr().is_ipv6();
@@ -58,7 +61,11 @@ impl Wanted {
     fn is(&self, addresses: Addresses, who: &IpNet) -> bool {
         match addresses {
             Addresses::Pseudonym => self.pseudonyms.contains(&who.addr()),
-            Addresses::Truncated | Addresses::Full => self.net.contains(who),
+            Addresses::Truncated | Addresses::Full => {
+                let is_he = self.net.contains(who);
+                self.wider.set(self.wider.get() + u64::from(!is_he && who.contains(&self.net)));
+                is_he
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::privacy::Privacy;
 use crate::{
-    config::schema::Addresses,
+    config::schema::{Addresses, Mode},
     daemon::{
         detect::{ActLine, Heavy, Line, One, short, told},
         events,
@@ -134,7 +134,7 @@ pub fn utc(seconds: u64) -> String {
 }
 
 /// The id of the incident that began then.
-pub(in crate::daemon) fn id(began: u64, number: u64) -> String {
+pub(crate) fn id(began: u64, number: u64) -> String {
     let digits: String = utc(began).chars().filter(|c| !matches!(c, '-' | ':')).collect();
     format!("{digits}-{number}")
 }
@@ -214,17 +214,15 @@ impl Incident {
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
-        let Self { id, attack, fates, collateral, .. } = self;
+        let Self { id, attack, collateral, .. } = self;
         let mut text = format!("incident  {id}, {}\n", self.state.label());
         let _ = writeln!(text, "service   {}: {}", attack.service, self.vectors().join(", "));
         let _ = writeln!(text, "time      {}, {} s", utc(attack.began), self.seconds());
         let (pps, bps) = (short(attack.peak_pps), short(attack.peak_bps));
         let _ = writeln!(text, "peak      {pps} packets/s, {bps} bit/s");
         let _ = writeln!(text, "config    revision {}, mode {}", self.revision, self.mode);
-        let [passed, dropped, answered] = [fates.passed, fates.dropped, fates.answered].map(short);
-        let _ =
-            writeln!(text, "packets   {passed} passed, {dropped} dropped, {answered} answered (the host's)");
-        let _ = writeln!(text, "real      {}", proven(collateral));
+        let _ = writeln!(text, "packets   {} (the host's)", self.fates_text(short));
+        let _ = writeln!(text, "real      {}", self.collateral_text());
         let _ = writeln!(text, "          handshakes/s: {}", handshakes(collateral));
         let loads: Vec<_> = self.timeline.iter().map(|point| point.pps).collect();
         let _ = writeln!(text, "load      {}", bars(&loads, 60));
@@ -242,15 +240,31 @@ impl Incident {
     }
 }
 
-/// How many packets of proven sources were dropped.
-pub(in crate::daemon) fn proven(collateral: &Collateral) -> String {
-    let Collateral { proven_packets, proven_dropped, .. } = *collateral;
-    if proven_packets == 0 {
-        return "no packet of a proven source was sampled".to_owned();
+impl Incident {
+    /// Before what became of packets: nothing where it came true.
+    fn in_truth(&self) -> &'static str {
+        if self.mode == Mode::Observe.label() { "would have been " } else { "" }
     }
-    let percent = proven_dropped.saturating_mul(100) / proven_packets;
-    let [dropped, all] = [proven_dropped, proven_packets].map(short);
-    format!("{percent} % of proven sources' packets dropped at most ({dropped} of {all})")
+
+    /// What became of the host's packets; `number` writes one.
+    pub(super) fn fates_text(&self, number: impl Fn(u64) -> String) -> String {
+        let Fates { passed, dropped, answered } = self.fates;
+        let [passed, dropped, answered] = [passed, dropped, answered].map(number);
+        let would = self.in_truth();
+        format!("{passed} passed, {dropped} {would}dropped, {answered} {would}answered")
+    }
+
+    /// How many packets of proven sources were dropped.
+    pub(in crate::daemon) fn collateral_text(&self) -> String {
+        let Collateral { proven_packets, proven_dropped, .. } = self.collateral;
+        if proven_packets == 0 {
+            return "no packet of a proven source was sampled".to_owned();
+        }
+        let percent = proven_dropped.saturating_mul(100) / proven_packets;
+        let [dropped, all] = [proven_dropped, proven_packets].map(short);
+        let would = self.in_truth();
+        format!("{percent} % of proven sources' packets {would}dropped at most ({dropped} of {all})")
+    }
 }
 
 /// Handshakes per second, before, meanwhile, after.

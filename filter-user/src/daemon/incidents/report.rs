@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::form::{Incident, handshakes, proven, utc};
+use super::form::{Incident, handshakes, utc};
 use crate::daemon::detect::{ActLine, Heavy, VectorLine};
 
 /// Lines of the course's table, at most.
@@ -38,7 +38,7 @@ fn course(incident: &Incident) -> Vec<String> {
 /// The whole report.
 #[must_use]
 pub fn markdown(incident: &Incident) -> String {
-    let Incident { id, attack, fates, collateral, .. } = incident;
+    let Incident { id, attack, collateral, .. } = incident;
     let mut text = format!("# Incident {id}\n\n| | |\n|---|---|\n");
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "| {name} | {value} |");
@@ -50,11 +50,8 @@ pub fn markdown(incident: &Incident) -> String {
     row("Length", format!("{} s", incident.seconds()));
     row("Peak", format!("{} packets/s, {} bit/s", attack.peak_pps, attack.peak_bps));
     row("Configuration", format!("revision {}, mode {}", incident.revision, incident.mode));
-    row(
-        "Packets of the host",
-        format!("{} passed, {} dropped, {} answered", fates.passed, fates.dropped, fates.answered),
-    );
-    row("Collateral", proven(collateral));
+    row("Packets of the host", incident.fates_text(|number| number.to_string()));
+    row("Collateral", incident.collateral_text());
     row("Handshakes per second", handshakes(collateral));
     let vectors = attack.vectors.iter().map(|v: &VectorLine| {
         format!("| {} | {} | {} | {} | {} |", v.vector, v.usual_pps, v.threshold_pps, v.peak_pps, v.peak_bps)

@@ -33,6 +33,14 @@ impl Live {
     /// Events that are wanted, behind a number.
     pub fn events(&self, asked: &Asked, filter: &Filter) -> Result<Page> {
         let services = self.sampled_services()?;
+        if let Some(unknown) =
+            asked.service.as_ref().filter(|wanted| *wanted != "*" && !services.contains(*wanted))
+        {
+            let mut names: Vec<_> = services.iter().map(String::as_str).filter(|name| *name != "*").collect();
+            names.push("*");
+            let hint = format!("there are: {}", names.join(", "));
+            return Err(Failure::new(Kind::Usage, format!("there is no service {unknown:?}"), hint).into());
+        }
         let name = |kept: &Kept| services.get(usize::from(kept.service)).map_or("*", String::as_str);
         let figures = self.state().dataplane.event_figures()?;
         let lost = figures.full + figures.over;

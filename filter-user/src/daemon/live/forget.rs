@@ -53,6 +53,12 @@ impl Live {
         let wanted = desk.wanted(subject, state)?;
         let cut = desk.forget(&wanted, dry_run).context("incidents may still have him: ask again")?;
         (answer.removed.incident_entries, answer.removed.incidents) = (cut.entries, cut.incidents);
+        let wider = wanted.wider.get();
+        if wider > 0 {
+            let network = subject.network();
+            let what = format!("{wider} entries of incidents that name {network}: others are in it as well");
+            answer.stay(what, format!("floodwall forget {network} forgets all of them"));
+        }
         answer.removed.notices = self.outbox().forget(&wanted, dry_run);
         self.keep_notices();
         if wanted.is_incomplete {

@@ -8,7 +8,7 @@ use crate::{
     daemon::{
         deadline::wall,
         incidents::{Incident, Standing},
-        notify::{Event, Job, Line, Notice, Outbox, send},
+        notify::{Event, Failed, Job, Line, Notice, Outbox, send},
     },
 };
 
@@ -63,10 +63,10 @@ impl Live {
     }
 
     /// A test of one target.
-    pub(in crate::daemon) fn try_out(&self, target: &Notify) -> Result<(), String> {
+    pub(in crate::daemon) fn try_out(&self, target: &Notify) -> Result<(), Failed> {
         let notice = Notice::test(self.outbox().host(), wall());
         let result = send(target, &notice);
-        self.outbox().tried(target.name.as_ref(), result.is_ok());
+        self.outbox().tried(target.name.as_ref(), &result);
         result
     }
 

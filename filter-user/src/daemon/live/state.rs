@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::{bans::Memory, feeds::neighbours, revisions};
 use crate::{
+    cmd::failure::{Failure, Kind},
     config::{self, Host, Loaded, Mode, Report, Settings, value::Probe},
     daemon::{
         allow::Allowed,
@@ -410,7 +411,9 @@ fn needs_new_programs(old: &Plan, old_host: &Host, new: &Plan, new_host: &Host) 
 
 fn refuse_what_needs_a_restart(old: &Settings, new: &Settings) -> Result<()> {
     if let Some(knob) = needs_restart(old, new).next() {
-        anyhow::bail!("{knob} has changed, which needs a restart of the daemon");
+        let message = format!("{knob} has changed, which a running daemon can't follow");
+        let hint = "restart the daemon (systemctl restart floodwall): it filters on meanwhile";
+        return Err(Failure::new(Kind::Failed, message, hint).into());
     }
     if old.daemon.log.as_ref() != new.daemon.log.as_ref() {
         warn!("daemon.log takes effect at the next start");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Notice,
+    Failed, Notice,
     post::{post, url},
     queue::REFRESH,
 };
@@ -14,7 +14,7 @@ const PATH: &str = "/api/v2/alerts";
 /// An alert that nobody repeats for so long is over, seconds.
 const LASTS: u64 = 5 * REFRESH.as_secs();
 
-pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
+pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), Failed> {
     let place = url(target)?;
     let base = place.trim_end_matches('/');
     let url = if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") };

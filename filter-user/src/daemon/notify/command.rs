@@ -15,7 +15,7 @@ use nix::{
     unistd::{Pid, geteuid},
 };
 
-use super::Notice;
+use super::{Failed, Notice};
 use crate::config::{schema::Notify, value::Origin};
 
 /// Where it looks for other programs.
@@ -25,9 +25,9 @@ const TOLD: u64 = 300;
 /// Between two looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
+pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), Failed> {
     let Some(Origin::File(path)) = target.to.as_ref().map(AsRef::as_ref) else {
-        return Err("`to` is no program".to_owned());
+        return Err("`to` is no program".into());
     };
     is_ours(path)?;
     let told = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -56,13 +56,16 @@ pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
     }
     match wait(&mut child, *target.timeout.as_ref()) {
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(format!("{}: {status}{}", path.display(), complaint(said))),
-        None => Err(format!("{}: not done within {} s", path.display(), target.timeout.as_ref().as_secs())),
+        Some(status) => Err(format!("{}: {status}{}", path.display(), complaint(said)).into()),
+        None => {
+            let why = format!("{}: not done within {} s", path.display(), target.timeout.as_ref().as_secs());
+            Err(why.into())
+        }
     }
 }
 
 /// Whoever may write it may do what the daemon may.
-fn is_ours(path: &Path) -> Result<(), String> {
+pub(super) fn is_ours(path: &Path) -> Result<(), String> {
     let found = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let wrong = |why: &str| Err(format!("{}: {why}", path.display()));
     if !found.is_file() || found.mode() & 0o111 == 0 {

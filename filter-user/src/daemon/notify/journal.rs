@@ -2,7 +2,7 @@
 //!
 //! <https://systemd.io/JOURNAL_NATIVE_PROTOCOL> in its few lines: a library waits for a journal that has stopped to read, without a limit.
 
-use super::{Event, Notice, datagram};
+use super::{Event, Failed, Notice, datagram};
 use crate::config::schema::Notify;
 
 /// What all of these messages have in common.
@@ -10,7 +10,7 @@ const MESSAGE_ID: &str = "e1c691e3a0b8481f846a7aa1ad680744";
 /// Where the journal listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
+pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), Failed> {
     datagram::send(target, SOCKET, &message(notice)?)
 }
 

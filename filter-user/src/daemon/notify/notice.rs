@@ -10,10 +10,7 @@ use crate::{
     config::schema::Addresses,
     daemon::{
         detect::{Heavy, short},
-        incidents::{
-            Incident, Standing, Summary,
-            form::{proven, utc},
-        },
+        incidents::{Incident, Standing, Summary, form::utc},
     },
     explain::frame::to_hex,
 };
@@ -101,7 +98,7 @@ impl Attack {
             mode: incident.mode.clone(),
             addresses: incident.addresses,
             acts: acts[last..].iter().map(|act| act.what.clone()).collect(),
-            collateral: proven(&incident.collateral),
+            collateral: incident.collateral_text(),
             prefixes: incident.prefixes.iter().take(PREFIXES).cloned().collect(),
         }
     }
@@ -132,7 +129,9 @@ impl Notice {
     /// Of nothing.
     #[must_use]
     pub fn test(host: &str, time: u64) -> Self {
-        let id = id([host, Event::Test.label(), &time.to_string(), ""]);
+        // Each is a happening of its own: who takes each once is to take two of them.
+        let id =
+            id([host, Event::Test.label(), &time.to_string(), &getrandom::u64().unwrap_or(time).to_string()]);
         Self { schema: 1, id, event: Event::Test, time, host: host.to_owned(), attack: None, unsaid: 0 }
     }
 

@@ -9,7 +9,11 @@ use std::{
 use anyhow::Result;
 use tracing::{error, info, warn};
 
-use super::{Counts, Event, Line, Notice, queue::Queue};
+use super::{
+    Counts, Event, Line, Notice,
+    failed::{Again, Failed},
+    queue::Queue,
+};
 use crate::{
     config::schema::Notify,
     daemon::{
@@ -119,17 +123,19 @@ impl Outbox {
     }
 
     /// How a try went.
-    pub(in crate::daemon) fn done(&mut self, job: &Job, result: Result<(), String>) {
+    pub(in crate::daemon) fn done(&mut self, job: &Job, result: Result<(), Failed>) {
         let name = job.target.name.as_ref();
         let Some(queue) = self.queues.get_mut(name) else { return };
         match (&result, &queue.error) {
             (Ok(()), Some(_)) => info!("notify {name}: it is told again"),
-            (Err(why), before) if before.as_ref() != Some(why) => {
+            (Err(Failed { why, again: Again::Never }), _) => error!("notify {name}: given up: {why}"),
+            (Err(Failed { why, .. }), before) if before.as_ref() != Some(why) => {
                 warn!("notify {name}: not told, it is tried again: {why}");
             }
             _ => {}
         }
-        self.dirty |= result.is_ok();
+        // What is tried again stays as it is written.
+        self.dirty |= !matches!(result, Err(Failed { again: Again::Later | Again::After(_), .. }));
         queue.done(&job.notice, result, Instant::now(), jitter());
     }
 
@@ -147,11 +153,10 @@ impl Outbox {
         count
     }
 
-    /// Counts a test.
-    pub(in crate::daemon) fn tried(&mut self, name: &str, worked: bool) {
+    /// How a test went.
+    pub(in crate::daemon) fn tried(&mut self, name: &str, result: &Result<(), Failed>) {
         let queue = self.queues.entry(name.to_owned()).or_insert_with(|| Queue::new(Instant::now()));
-        let Counts { sent, failed, .. } = &mut queue.counts;
-        *(if worked { sent } else { failed }) += 1;
+        queue.tried(result, Instant::now());
     }
 
     /// Writes what waits, if it has changed. It waits for the disk.
@@ -174,6 +179,7 @@ impl Outbox {
     /// All of them, as configured.
     pub(in crate::daemon) fn lines(&mut self, targets: &[Notify]) -> Vec<Line> {
         self.follow(targets);
+        let now = Instant::now();
         let line = |target: &Notify| {
             let name = target.name.as_ref();
             let queue = self.queues.get(name)?;
@@ -194,6 +200,8 @@ impl Outbox {
                 failed,
                 given_up,
                 deduplicated,
+                sent_seconds: queue.sent_ago(now).map(|ago| ago.as_secs()),
+                next_seconds: queue.next_in(now).map(|rest| rest.as_secs()),
             })
         };
         targets.iter().filter_map(line).collect()

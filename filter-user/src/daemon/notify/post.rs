@@ -1,8 +1,11 @@
 //! JSON to a web server.
 
-use ureq::http::header::CONTENT_TYPE;
+use std::time::SystemTime;
+
+use ureq::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use zeroize::Zeroizing;
 
+use super::failed::Failed;
 use crate::{
     config::{schema::Notify, value::Origin},
     web::{Client, secret, told},
@@ -14,7 +17,7 @@ pub(super) fn post(
     url: &str,
     body: &[u8],
     headers: &[(&str, String)],
-) -> Result<(), String> {
+) -> Result<(), Failed> {
     let timeout = *target.timeout.as_ref();
     let ca_file = target.ca_file.as_ref().map(|path| path.as_ref().as_path());
     let key = target.key_file.as_ref().map(|path| secret(path.as_ref())).transpose();
@@ -29,11 +32,12 @@ pub(super) fn post(
         request = request.header(target.header.as_ref(), key.as_str());
     }
     let answer = request.send(body).map_err(|error| told(&error, timeout).to_string())?;
-    match answer.status() {
-        status if status.is_success() => Ok(()),
-        status if status.is_redirection() => Err(format!("the server answered {status}: name the right URL")),
-        status => Err(format!("the server answered {status}")),
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(());
     }
+    let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    Err(Failed::answer(status, retry_after, SystemTime::now()))
 }
 
 /// Where to send it.

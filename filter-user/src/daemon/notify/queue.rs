@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Event, Notice};
+use super::{
+    Event, Notice,
+    failed::{Again, Failed},
+};
 use crate::config::schema::{Notify, Via};
 
 /// Notifications that wait at a time; the oldest gives way.
@@ -23,7 +26,7 @@ pub struct Counts {
     pub sent: u64,
     /// Tries that failed.
     pub failed: u64,
-    /// Not taken within `give_up`, or one too many.
+    /// Not taken within `give_up`, refused for good, or one too many.
     pub given_up: u64,
     /// Not said, as the same was said not long ago.
     pub deduplicated: u64,
@@ -64,6 +67,7 @@ pub struct Queue {
     pub counts: Counts,
     /// Why the last try failed.
     pub error: Option<String>,
+    last: Option<Instant>,
 }
 
 impl Queue {
@@ -80,7 +84,21 @@ impl Queue {
             failures: 0,
             counts: Counts { sent: 0, failed: 0, given_up: 0, deduplicated: 0 },
             error: None,
+            last: None,
         }
+    }
+
+    /// How long ago it took something.
+    #[must_use]
+    pub fn sent_ago(&self, now: Instant) -> Option<Duration> {
+        self.last.map(|last| now.saturating_duration_since(last))
+    }
+
+    /// How long what waits has to wait for the next try, behind one that failed.
+    #[must_use]
+    pub fn next_in(&self, now: Instant) -> Option<Duration> {
+        let waits = self.failures > 0 && !self.waiting.is_empty();
+        waits.then(|| self.next.saturating_duration_since(now))
     }
 
     /// What an earlier daemon could not say; `wall` is now in seconds since 1970.
@@ -200,22 +218,43 @@ impl Queue {
     }
 
     /// How the try went; `jitter` is about 1.
-    pub fn done(&mut self, taken: &Notice, result: Result<(), String>, now: Instant, jitter: f64) {
+    pub fn done(&mut self, taken: &Notice, result: Result<(), Failed>, now: Instant, jitter: f64) {
         self.running = false;
         match result {
             Ok(()) => {
                 self.counts.sent += 1;
-                (self.failures, self.error, self.next) = (0, None, now);
-                self.waiting.pop_front_if(|waiting| waiting.notice.id == taken.id);
+                (self.failures, self.error, self.next, self.last) = (0, None, now, Some(now));
+                self.drop_front(taken);
             }
-            Err(why) => {
+            Err(Failed { why, again: Again::Never }) => {
                 self.counts.failed += 1;
-                let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
-                self.next = now + pause.mul_f64(jitter);
+                self.counts.given_up += 1;
+                (self.failures, self.error, self.next) = (0, Some(why), now);
+                self.drop_front(taken);
+            }
+            Err(Failed { why, again }) => {
+                self.counts.failed += 1;
+                let usual = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
+                let asked = if let Again::After(pause) = again { pause } else { Duration::ZERO };
+                self.next = now + usual.mul_f64(jitter).max(asked);
                 self.failures = self.failures.saturating_add(1);
                 self.error = Some(why);
             }
         }
+    }
+
+    /// How a test went, that has waited for nobody.
+    pub fn tried(&mut self, result: &Result<(), Failed>, now: Instant) {
+        match result {
+            Ok(()) => (self.counts.sent, self.last) = (self.counts.sent + 1, Some(now)),
+            Err(_) => self.counts.failed += 1,
+        }
+        self.error = result.as_ref().err().map(|failed| failed.why.clone());
+    }
+
+    /// Unless another has taken its place meanwhile.
+    fn drop_front(&mut self, taken: &Notice) {
+        self.waiting.pop_front_if(|waiting| waiting.notice.id == taken.id);
     }
 }
 
@@ -309,7 +348,7 @@ mod tests {
         while now < start + 4000 * SECOND {
             if let Some(taken) = queue.take(&target, now) {
                 tries.push((now - start).as_secs());
-                queue.done(&taken, Err("no connection".to_owned()), now, 1.0);
+                queue.done(&taken, Err("no connection".into()), now, 1.0);
             }
             now += SECOND;
         }
@@ -328,6 +367,37 @@ mod tests {
         }
         assert_eq!((queue.waiting().len(), queue.counts.given_up), (MOST, 5));
         assert!(queue.waiting().next().is_some_and(|notice| notice.incident().ends_with("-5")));
+    }
+
+    #[test]
+    fn what_a_server_says_of_the_next_try_holds() {
+        let (target, now) = (target("kind = 'syslog'"), Instant::now());
+        let mut queue = Queue::new(now);
+        queue.offer(&target, notice(Event::Began, 1), now);
+        queue.offer(&target, notice(Event::Ended, 1), now);
+        let fail = |queue: &mut Queue, now, again| {
+            let taken = queue.take(&target, now).unwrap();
+            queue.done(&taken, Err(Failed { why: "busy".to_owned(), again }), now, 1.0);
+        };
+        assert_eq!((queue.sent_ago(now), queue.next_in(now)), (None, None));
+        fail(&mut queue, now, Again::After(30 * SECOND));
+        assert_eq!(queue.next_in(now + SECOND), Some(29 * SECOND));
+        assert!(queue.take(&target, now + 29 * SECOND).is_none());
+        fail(&mut queue, now + 30 * SECOND, Again::After(SECOND));
+        assert!(queue.take(&target, now + 33 * SECOND).is_none(), "never sooner than without it");
+        fail(&mut queue, now + 34 * SECOND, Again::Never);
+        let counts = Counts { failed: 3, given_up: 1, ..Counts::default() };
+        assert_eq!((queue.counts, queue.error.as_deref()), (counts, Some("busy")));
+        assert_eq!(sent(&mut queue, &target, now + 34 * SECOND), [(Event::Ended, 0)], "it blocks nobody");
+        assert_eq!(queue.sent_ago(now + 35 * SECOND), Some(SECOND));
+        queue.tried(&Err("no connection".into()), now + 40 * SECOND);
+        assert_eq!(
+            (queue.next_in(now), queue.error.as_deref()),
+            (None, Some("no connection")),
+            "it was a test"
+        );
+        queue.tried(&Ok(()), now + 40 * SECOND);
+        assert_eq!((queue.sent_ago(now + 40 * SECOND), &queue.error), (Some(Duration::ZERO), &None));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The host's syslog: one line (RFC 3164, the form of local messages; who receives it adds the time and the host).
 
-use super::{Notice, datagram, journal::priority};
+use super::{Failed, Notice, datagram, journal::priority};
 use crate::config::schema::Notify;
 
 /// Where syslog daemons listen.
@@ -8,7 +8,7 @@ const SOCKET: &str = "/dev/log";
 /// Facility `daemon`.
 const FACILITY: u8 = 3;
 
-pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
+pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), Failed> {
     datagram::send(target, SOCKET, line(notice).as_bytes())
 }
 

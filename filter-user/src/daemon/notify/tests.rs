@@ -108,7 +108,7 @@ fn a_webhook_gets_the_attack_signed() {
 
 #[test]
 fn a_server_that_does_not_take_it_is_told_apart() {
-    let (url, _) = serve(|_, stream| say(stream, "503 Service Unavailable", ""));
+    let (url, _) = serve(|_, stream| say(stream, "503 Service Unavailable\r\nRetry-After: 90", ""));
     let (moved, asked) = serve(|_, stream| say(stream, "302 Found\r\nLocation: http://127.0.0.1:1/", ""));
     let (silent, _) = serve(|_, stream| {
         let _ = stream.set_read_timeout(None);
@@ -119,14 +119,17 @@ fn a_server_that_does_not_take_it_is_told_apart() {
             &target(&format!("kind = 'webhook'\nto = '{url}/a?secret=b'\ntimeout = '1s'")),
             &notice(Event::Began, 1),
         )
+        .unwrap_err()
     };
-    assert_eq!(tried(&url).unwrap_err(), "the server answered 503 Service Unavailable");
-    assert!(tried(&moved).unwrap_err().contains("name the right URL"));
+    let busy = tried(&url);
+    assert_eq!(busy.why, "the server answered 503 Service Unavailable");
+    assert_eq!(busy.again, failed::Again::After(Duration::from_secs(90)));
+    assert!(tried(&moved).why.contains("name the right URL"));
     assert_eq!(asked.lock().unwrap().len(), 1, "a redirect is not followed");
     let started = Instant::now();
-    assert_eq!(tried(&silent).unwrap_err(), "it did not end within 1 s");
+    assert_eq!(tried(&silent).why, "it did not end within 1 s");
     assert!(started.elapsed() < Duration::from_secs(5));
-    assert!(!tried("http://127.0.0.1:1").unwrap_err().contains("secret"));
+    assert!(!tried("http://127.0.0.1:1").why.contains("secret"));
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn the_journal_and_syslog_get_a_datagram() {
         let length = socket.recv(&mut bytes).unwrap();
         assert!(String::from_utf8_lossy(&bytes[..length]).starts_with(wanted));
         drop(socket);
-        assert!(send(&target, &notice(Event::Began, 1)).unwrap_err().contains("refused"), "nobody reads");
+        assert!(send(&target, &notice(Event::Began, 1)).unwrap_err().why.contains("refused"), "nobody reads");
     }
 }
 
@@ -188,6 +191,7 @@ fn a_command_that_fails_or_hangs_is_told() {
             &notice(Event::Began, 1),
         )
         .unwrap_err()
+        .why
     };
     let failed = tried("fails", "echo no such pager >&2; exit 3");
     assert!(failed.ends_with("exit status: 3: no such pager"), "{failed}");
@@ -199,7 +203,7 @@ fn a_command_that_fails_or_hangs_is_told() {
     let open = program(folder.path(), "open", "true");
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
     let refused = send(&target(&format!("kind = 'command'\nto = '{open}'")), &notice(Event::Began, 1));
-    assert!(refused.unwrap_err().contains("others may change it"));
+    assert!(refused.unwrap_err().why.contains("others may change it"));
 }
 
 #[test]
@@ -213,7 +217,7 @@ fn what_waits_outlives_the_daemon() {
     }
     outbox.keep();
     let job = outbox.due(&targets).remove(0);
-    outbox.done(&job, Err("refused".to_owned()));
+    outbox.done(&job, Err("refused".into()));
     let line = outbox.lines(&targets).remove(0);
     assert_eq!((line.waiting, line.failed, line.error.as_deref()), (2, 1, Some("refused")));
     drop(outbox);

@@ -8,7 +8,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{
-    Notice,
+    Failed, Notice,
     post::{post, url},
 };
 use crate::{config::schema::Notify, daemon::deadline::wall, web::secret};
@@ -18,7 +18,7 @@ const PREFIX: &str = "whsec_";
 /// Bytes of a key; the specification asks for 24, its own examples have 18.
 const LENGTHS: std::ops::RangeInclusive<usize> = 16..=64;
 
-pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), String> {
+pub(super) fn send(target: &Notify, notice: &Notice) -> Result<(), Failed> {
     let body = serde_json::to_vec(notice).map_err(|error| error.to_string())?;
     let now = wall();
     let mut headers = vec![("webhook-id", notice.id.clone()), ("webhook-timestamp", now.to_string())];
@@ -36,7 +36,7 @@ fn sign(key: &[u8], id: &str, time: u64, body: &[u8]) -> Result<String, String> 
     Ok(format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes())))
 }
 
-fn key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+pub(super) fn key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let text = secret(path).map_err(|trouble| trouble.to_string())?;
     let encoded = text.strip_prefix(PREFIX).unwrap_or(&text);
     let key = BASE64_STANDARD.decode(encoded).ok().map(Zeroizing::new);

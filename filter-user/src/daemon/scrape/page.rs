@@ -1,17 +1,20 @@
 //! A page for browsers, and what it shows. It only looks, and it knows networks, not addresses: whoever may see the metrics may see it.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, sync::Arc};
 
-use axum::{Json, Router, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
-    daemon::{api::Refused, detect::Line, events::Kept, live::Live},
+    daemon::{api::Refused, deadline::since_1970, detect::Line, events::Kept, live::Live},
     detect::attack::prefix,
     observe::status::Status,
 };
@@ -60,7 +63,7 @@ impl Shown {
             mode: daemon.as_ref().map_or_else(String::new, |daemon| daemon.mode.clone()),
             revision: daemon.as_ref().map_or(0, |daemon| daemon.commit.revision),
             uptime_seconds: daemon.as_ref().map_or(0, |daemon| daemon.uptime_seconds),
-            time: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64(),
+            time: since_1970().as_secs_f64(),
             status,
             attacks,
             prefixes: live.remembered(heaviest),
@@ -83,22 +86,28 @@ fn heaviest(kept: &mut dyn Iterator<Item = &Kept>) -> Vec<(IpNet, u64, u64)> {
     all
 }
 
-/// `/`, and what it asks for.
+/// `/`, and what it asks for, as long as the configuration says so.
 pub fn router(live: Arc<Live>) -> Router {
-    let page = || async {
-        let headers = [
-            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-            (header::CONTENT_SECURITY_POLICY, POLICY),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "no-referrer"),
-        ];
-        (headers, PAGE).into_response()
-    };
-    let data = move || {
-        let live = live.clone();
-        async move { Shown::now(&live).map(Json).map_err(Refused::from) }
-    };
-    Router::new().route("/", get(page)).route(DATA, get(data))
+    let wanted = middleware::from_fn_with_state(live.clone(), only_if_wanted);
+    Router::new().route("/", get(page)).route(DATA, get(data)).route_layer(wanted).with_state(live)
+}
+
+async fn only_if_wanted(State(live): State<Arc<Live>>, request: Request, next: Next) -> Response {
+    if live.has_page() { next.run(request).await } else { StatusCode::NOT_FOUND.into_response() }
+}
+
+async fn page() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, PAGE).into_response()
+}
+
+async fn data(State(live): State<Arc<Live>>) -> Result<Json<Shown>, Refused> {
+    Ok(Json(Shown::now(&live)?))
 }
 
 #[cfg(test)]

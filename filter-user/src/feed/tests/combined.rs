@@ -134,7 +134,7 @@ fn the_configuration_says_what_is_wrong() {
         config::parse(Source { path: "f".to_owned(), text }).expect_err(feed).to_string()
     };
     for (feed, words) in [
-        ("source = \"ftp://x/\"", "is no source"),
+        ("source = \"ftp://x/\"", "is neither an absolute path"),
         ("source = \"https://u:p@x/\"", "key_file"),
         ("source = \"/x\"\nformat = \"xml\"", "unknown value"),
         ("source = \"/x\"\ninterval = \"48h\"", "stale"),

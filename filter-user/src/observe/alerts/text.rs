@@ -34,7 +34,7 @@ pub fn rules() -> String {
 
 /// Relative to the root of the source tree or of its web pages.
 fn runbook(alert: &Alert) -> String {
-    format!("docs/alerts.md#{}", alert.anchor())
+    format!("{}/blob/main/docs/alerts.md#{}", env!("CARGO_PKG_REPOSITORY"), alert.anchor())
 }
 
 /// For `promtool test rules`, in the folder of the rules: each alert fires, and does not. That the labels and texts of what fires are
@@ -80,7 +80,7 @@ pub fn manual() -> String {
     let mut text = String::from(
         "# Alerts\n\n`prometheus/floodwall.rules.yml` holds these rules (`floodwall support dashboards --out DIR` writes it \
          beside the Grafana dashboards); \nthey expect the scrape job to be called `floodwall`. `runbook_url` of each leads to \
-         its section here. `critical` is for now,\n`warning` for today, `info` for when there is time. This page is generated \
+         its section here. `critical` wants somebody at once\n(a page), `warning` within the day (a ticket), `info` when there is time. This page is generated \
          (`FLOODWALL_BLESS=1 cargo test -p filter-user`).\n\nNo recording rules come with them: the largest query of the \
          dashboards reads some 190 series of an interface.\n\n| alert | severity | what it means |\n|---|---|---|\n",
     )

@@ -130,7 +130,7 @@ metrics! {
     INCIDENTS Counter Number "incidents_total" [KEPT]
         "Attacks kept in daemon.state as incidents since the daemon started, and writings of them that failed.";
     NOTIFICATIONS Counter Number "notifications_total" [TARGET, NOTICE]
-        "Notifications of attacks by what became of them since the daemon started: sent, failed tries (each is tried again), given up, and not said twice.";
+        "Notifications of attacks by what became of them since the daemon started: sent, failed tries (those of `floodwall notify test` too), given up, and not said twice.";
     NOTIFICATIONS_WAITING Gauge Number "notifications_waiting" [TARGET]
         "Notifications that the target has not taken yet; they are tried again until notify.give_up.";
     EVENTS Counter Packets "events_total" []
