@@ -59,13 +59,11 @@ const ONE_PAGE: u32 = 3498;
 
 /// Those of the configuration, else all that have an address, but for loopback.
 pub(super) fn chosen(host: &Host, settings: Option<&Settings>) -> Vec<String> {
-    match settings {
-        Some(settings) => settings.interface.iter().map(|i| i.name.as_ref().clone()).collect(),
-        None => {
-            let links = host.links.iter().filter(|(name, link)| *name != "lo" && !link.addresses.is_empty());
-            links.map(|(name, _)| name.clone()).collect()
-        }
+    if let Some(settings) = settings {
+        return settings.interface.iter().map(|i| i.name.as_ref().clone()).collect();
     }
+    let links = host.links.iter().filter(|(name, link)| *name != "lo" && !link.addresses.is_empty());
+    links.map(|(name, _)| name.clone()).collect()
 }
 
 /// Whether native XDP is likely on `interface`, and why.
