@@ -26,6 +26,7 @@ pub mod dataplane;
 pub mod detect;
 pub mod explain;
 pub mod feed;
+pub mod files;
 pub mod guard;
 pub mod observe;
 pub mod store;

@@ -8,12 +8,16 @@ use ureq::{
 };
 use zeroize::Zeroizing;
 
+use crate::files::regular;
+
 /// Redirects that are followed.
 const REDIRECTS: u32 = 4;
 /// Longest header of an answer.
 const LONGEST_HEADER: usize = 16 << 10;
 /// Longest secret.
 const LONGEST_KEY: usize = 4096;
+/// Largest file of certificates; distributions' own have 250 kB.
+const LARGEST_BUNDLE: u64 = 4 << 20;
 /// Where distributions keep the certificates that they trust.
 const ROOTS: &[&str] = &[
     "/etc/ssl/certs/ca-certificates.crt",
@@ -71,7 +75,8 @@ impl Client<'_> {
 /// Those in a file of the operator's.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, Trouble> {
     let trouble = |why: String| Trouble::Other(format!("{}: {why}", path.display()));
-    let found = in_pem(&fs::read(path).map_err(|error| trouble(error.to_string()))?);
+    let pem = regular(path, LARGEST_BUNDLE).map_err(|error| trouble(error.to_string()))?;
+    let found = in_pem(&pem);
     if found.is_empty() { Err(trouble("there is no certificate in it (PEM)".to_owned())) } else { Ok(found) }
 }
 

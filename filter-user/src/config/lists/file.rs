@@ -1,10 +1,10 @@
 //! Files with an address or a prefix a line, read as if their author wished us ill.
 
-use std::{
-    fs::OpenOptions, io, io::Read as _, net::IpAddr, os::unix::fs::OpenOptionsExt as _, path::Path, str,
-};
+use std::{io, net::IpAddr, path::Path, str};
 
 use ipnet::IpNet;
+
+use crate::files;
 
 /// Largest file that is read, in bytes.
 pub const LARGEST: u64 = 256 << 20;
@@ -23,18 +23,7 @@ pub struct Entry {
 
 /// The bytes of a regular file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Not blocking: a FIFO without a writer would hold us for ever.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut bytes = Vec::with_capacity(found.len().min(LARGEST) as usize + 1);
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 256 MiB"));
-    }
-    Ok(bytes)
+    files::regular(path, LARGEST)
 }
 
 /// All entries; `#` and `;` begin comments, empty lines are none.

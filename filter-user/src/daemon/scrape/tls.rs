@@ -12,8 +12,13 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
 
 use super::watched::Watched;
+use crate::files::regular;
+
+/// Largest file.
+const LARGEST: u64 = 1 << 20;
 
 /// A certificate and its key, read again when they are renewed.
 #[derive(Debug)]
@@ -33,10 +38,11 @@ impl Tls {
 
 fn read(paths: &[PathBuf]) -> Result<Arc<ServerConfig>> {
     let [cert, key] = paths else { anyhow::bail!("a certificate and a key") };
-    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let pem = |path: &PathBuf| regular(path, LARGEST).with_context(|| path.display().to_string());
+    let chain = CertificateDer::pem_slice_iter(&pem(cert)?).collect::<Result<Vec<_>, _>>();
     let chain = chain.with_context(|| format!("{} is no certificate in PEM", cert.display()))?;
     ensure!(!chain.is_empty(), "{} holds no certificate", cert.display());
-    let key = PrivateKeyDer::from_pem_file(key)
+    let key = PrivateKeyDer::from_pem_slice(&Zeroizing::new(pem(key)?))
         .with_context(|| format!("{} is no private key in PEM", key.display()))?;
     let provider = Arc::new(ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

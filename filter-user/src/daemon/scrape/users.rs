@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -22,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::watched::Watched;
+use crate::files::regular;
 
 /// What nobody needs a password for: it tells nothing.
 pub(super) const OPEN: &str = "/healthz";
@@ -113,9 +113,8 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
 
 fn read(paths: &[PathBuf]) -> Result<Accounts> {
     let path = paths.first().context("a path")?;
-    let size = fs::metadata(path).with_context(|| path.display().to_string())?.len();
-    ensure!(size <= BYTES, "{} has more than {BYTES} bytes", path.display());
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let text = regular(path, BYTES).with_context(|| path.display().to_string())?;
+    let text = str::from_utf8(&text).with_context(|| path.display().to_string())?;
     let lines = text.lines().enumerate().map(|(number, line)| (number, line.trim()));
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let account = |(number, line): (usize, &str)| {
