@@ -9,6 +9,7 @@ use super::{
     schema::Settings,
     tests::EXAMPLE,
 };
+use crate::daemon::config::plan::FIXED;
 
 const INTRO: &str = "\
 # Configuration
@@ -28,6 +29,9 @@ This page is generated from the schema (`FLOODWALL_BLESS=1 cargo test -p filter-
 
 ";
 
+/// Behind what a reload does not change.
+const RESTART: &str = " Another value takes a restart of the daemon.";
+
 fn heading(path: &str, accepts: &str) -> String {
     if accepts.starts_with("array") { format!("[[{path}]]") } else { format!("[{path}]") }
 }
@@ -36,7 +40,9 @@ fn table(text: &mut String, knobs: &[Knob], path: &str) {
     let _ = writeln!(text, "| key | accepts | default | meaning |\n|---|---|---|---|");
     for knob in knobs.iter().filter(|knob| knob.children().is_none()) {
         let Knob { name, help, accepts, .. } = knob;
-        let _ = writeln!(text, "| `{name}` | {accepts} | {} | {help} |", knob.default_text());
+        let is_fixed = FIXED.contains(&format!("{path}.{name}").as_str());
+        let fixed = if is_fixed { RESTART } else { "" };
+        let _ = writeln!(text, "| `{name}` | {accepts} | {} | {help}{fixed} |", knob.default_text());
     }
     for (knob, children) in knobs.iter().filter_map(|knob| Some((knob, knob.children()?))) {
         let inner = if path.is_empty() { knob.name.to_owned() } else { format!("{path}.{}", knob.name) };
@@ -125,6 +131,7 @@ fn profiles(text: &mut String) {
 fn config_md_is_current() {
     let mut text = format!("{INTRO}## Example\n\n```toml\n{EXAMPLE}```\n\n## Top level\n\n");
     table(&mut text, &Settings::knobs(), "");
+    assert_eq!(text.matches(RESTART).count(), FIXED.len(), "each is a knob");
     text += RULES;
     text += NEXT;
     profiles(&mut text);

@@ -126,22 +126,35 @@ impl Effect {
     }
 }
 
-/// Knobs that differ and that a reload can't change.
+/// Knobs that a reload can't change.
+pub const FIXED: [&str; 9] = [
+    "daemon.pins",
+    "daemon.state",
+    "daemon.runtime",
+    "daemon.group",
+    "daemon.admin_group",
+    "metrics.listen",
+    "metrics.tls_cert",
+    "metrics.tls_key",
+    "metrics.users_file",
+];
+
+/// Those of them that differ.
 pub fn needs_restart(old: &Settings, new: &Settings) -> impl Iterator<Item = &'static str> {
     let name = |name: &Option<toml::Spanned<String>>| name.as_ref().map(|name| name.as_ref().clone());
     let path = |path: &Option<toml::Spanned<PathBuf>>| path.as_ref().map(|path| path.as_ref().clone());
-    let fixed = [
-        ("daemon.pins", old.daemon.pins.as_ref() != new.daemon.pins.as_ref()),
-        ("daemon.state", old.daemon.state.as_ref() != new.daemon.state.as_ref()),
-        ("daemon.runtime", old.daemon.runtime.as_ref() != new.daemon.runtime.as_ref()),
-        ("daemon.group", name(&old.daemon.group) != name(&new.daemon.group)),
-        ("daemon.admin_group", name(&old.daemon.admin_group) != name(&new.daemon.admin_group)),
-        ("metrics.listen", old.metrics.listen.as_ref() != new.metrics.listen.as_ref()),
-        ("metrics.tls_cert", path(&old.metrics.tls_cert) != path(&new.metrics.tls_cert)),
-        ("metrics.tls_key", path(&old.metrics.tls_key) != path(&new.metrics.tls_key)),
-        ("metrics.users_file", path(&old.metrics.users_file) != path(&new.metrics.users_file)),
+    let changed = [
+        old.daemon.pins.as_ref() != new.daemon.pins.as_ref(),
+        old.daemon.state.as_ref() != new.daemon.state.as_ref(),
+        old.daemon.runtime.as_ref() != new.daemon.runtime.as_ref(),
+        name(&old.daemon.group) != name(&new.daemon.group),
+        name(&old.daemon.admin_group) != name(&new.daemon.admin_group),
+        old.metrics.listen.as_ref() != new.metrics.listen.as_ref(),
+        path(&old.metrics.tls_cert) != path(&new.metrics.tls_cert),
+        path(&old.metrics.tls_key) != path(&new.metrics.tls_key),
+        path(&old.metrics.users_file) != path(&new.metrics.users_file),
     ];
-    fixed.into_iter().filter(|(_, changed)| *changed).map(|(knob, _)| knob)
+    FIXED.into_iter().zip(changed).filter(|(_, changed)| *changed).map(|(knob, _)| knob)
 }
 
 #[cfg(test)]
