@@ -1,23 +1,32 @@
 //! Files that others wrote.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, Metadata, OpenOptions},
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
-/// The bytes of a regular file, of at most `largest`.
+/// A regular file, open to be read, and what it is.
 ///
 /// # Errors
-/// What the system says; `InvalidInput` for what is no file, `FileTooLarge`.
-pub fn regular(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+/// What the system says; `InvalidInput` for what is no file.
+pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
     // Not blocking: a FIFO without a writer would hold us for ever.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
+    Ok((file, found))
+}
+
+/// The bytes of a regular file, of at most `largest`.
+///
+/// # Errors
+/// As [`open`]; `FileTooLarge`.
+pub fn regular(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    let (file, found) = open(path)?;
     let length = usize::try_from(found.len().min(largest)).unwrap_or_default();
     let mut bytes = Vec::with_capacity(length + 1);
     file.take(largest.saturating_add(1)).read_to_end(&mut bytes)?;

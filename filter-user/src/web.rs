@@ -1,6 +1,6 @@
 //! HTTP(S) to others: feeds, and those who are told of attacks. Blocking: for threads of their own.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
+use std::{fs, io::Read as _, os::unix::fs::MetadataExt as _, path::Path, sync::Arc, time::Duration};
 
 use ureq::{
     Agent,
@@ -8,7 +8,7 @@ use ureq::{
 };
 use zeroize::Zeroizing;
 
-use crate::files::regular;
+use crate::files::{self, regular};
 
 /// Redirects that are followed.
 const REDIRECTS: u32 = 4;
@@ -107,14 +107,15 @@ fn tls(ca_file: Option<&Path>, needed: bool) -> Result<TlsConfig, Trouble> {
 /// A secret from a file: one line of text that nobody else may be able to read.
 pub(crate) fn secret(path: &Path) -> Result<Zeroizing<String>, Trouble> {
     let trouble = |why: String| Trouble::Other(format!("{}: {why}", path.display()));
-    let found = fs::metadata(path).map_err(|error| trouble(error.to_string()))?;
-    if !found.is_file() || found.mode() & 0o077 != 0 {
-        return Err(trouble("the secret is no file, or open to others: chmod 0600".to_owned()));
+    let (file, found) = files::open(path).map_err(|error| trouble(error.to_string()))?;
+    if found.mode() & 0o077 != 0 {
+        return Err(trouble("the secret is open to others: chmod 0600".to_owned()));
     }
-    if found.len() > LONGEST_KEY as u64 {
+    let mut text = Zeroizing::new(String::with_capacity(LONGEST_KEY + 1));
+    let read = file.take(LONGEST_KEY as u64 + 1).read_to_string(&mut text);
+    if read.map_err(|error| trouble(error.to_string()))? > LONGEST_KEY {
         return Err(trouble("longer than a secret is".to_owned()));
     }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| trouble(error.to_string()))?);
     let key = Zeroizing::new(text.trim().to_owned());
     if key.is_empty() || !key.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
         return Err(trouble("the secret is empty, or no line of text".to_owned()));

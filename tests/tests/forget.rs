@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use filter_tests::{
     config::Config,
-    flood::{Flood, Segment, flood_of},
+    flood::{Flood, Order, Segment, flood_of},
     pair::{CLIENT_V4, Family, SERVER_V4, SERVER_V6},
     stand::{Stand, wait_for},
 };
@@ -214,7 +214,8 @@ fn a_pseudonym_is_forgotten_while_the_attack_goes_on() -> Result<()> {
     let stand = Stand::new(&config("addresses = \"pseudonym\""))?;
     let client = &stand.pair.client;
     client.namespace.ip(&format!("addr add {HE}/24 dev {}", client.device))?;
-    let flood = Flood::start(client, &flood_of(Segment::Syn, Family::V4, 20_000)?)?;
+    let order = flood_of(Segment::Syn, Family::V4, 20_000)?;
+    let flood = Flood::start(client, &Order { at_most: Duration::from_mins(2), ..order })?;
     for source in [HE, CLIENT_V4] {
         stand.visit_from(source.into(), SERVER_V4.into(), 200, 1000)?;
     }
@@ -241,8 +242,12 @@ fn a_pseudonym_is_forgotten_while_the_attack_goes_on() -> Result<()> {
         !disk.contains(gone[0]) && disk.contains(&after[0]),
         "{gone:?} and not {after:?} is off the disk"
     );
-    // Nothing that is still in memory brings him back.
-    thread::sleep(Duration::from_secs(6));
+    // Nothing that is still in memory brings him back when it is written next.
+    let written = || -> Result<u64> {
+        json(&stand, "incident show")?["written"].as_u64().context("when it was written")
+    };
+    let before = written()?;
+    wait_for("the next write", Duration::from_secs(25), || Ok(written()? > before))?;
     ensure!(proven()? == after && !on_disk(&stand.floodwall.state())?.contains(gone[0]), "{gone:?}");
     drop(flood);
     Ok(())

@@ -97,9 +97,11 @@ fn show(args: &Show, socket: &Path, out: Output) -> anyhow::Result<ExitCode> {
     };
     let one: One = client::call(socket, Method::GET, &format!("/v1/attacks/{number}"))?;
     if let Some(Wanted { incident: Some(incident), .. }) = &args.id
-        && *incident != incidents::form::id(one.attack.began, number)
+        && !(0..=2)
+            .any(|off| *incident == incidents::form::id((one.attack.began + 1).saturating_sub(off), number))
     {
-        let message = format!("the daemon was started anew since {incident}: it does not know that attack");
+        // To the second: times of attacks are computed from the data path's clock.
+        let message = format!("no attack that this daemon has seen is {incident}");
         let hint = format!("floodwall incident show {incident}");
         return Err(Failure::new(Kind::Failed, message, hint).into());
     }

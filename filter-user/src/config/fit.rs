@@ -19,7 +19,6 @@ pub fn fit(loaded: &Loaded, host: &Host) -> Result<(Plan, Report), Error> {
     let mut problems = Problems::default();
     key_file(loaded, &mut problems);
     groups(loaded, &mut problems);
-    later::files(&loaded.settings, &mut problems);
     let next = next(loaded, &mut problems);
     let read = |problems: &mut Problems| Arc::new(lists::read(&loaded.settings.lists, problems));
     let lists = loaded.lists.clone().unwrap_or_else(|| read(&mut problems));
@@ -34,6 +33,7 @@ pub fn fit(loaded: &Loaded, host: &Host) -> Result<(Plan, Report), Error> {
         }
     }
     loaded.report.diagnostics.iter().for_each(|known| problems.push(known.clone()));
+    later::files(&loaded.settings, &mut problems);
     let report = Report { sources: loaded.report.sources.clone(), diagnostics: problems.into_sorted() };
     match plan {
         Some(plan) => Ok((plan, report)),

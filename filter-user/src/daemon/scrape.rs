@@ -88,6 +88,9 @@ impl Scrape {
 
 /// What is wrong with the files, and where they are named.
 pub(crate) fn troubles(settings: &schema::Metrics) -> Vec<Trouble> {
+    if settings.listen.as_ref().is_none() {
+        return Vec::new();
+    }
     let tls = settings.tls_cert.as_ref().zip(settings.tls_key.as_ref()).and_then(|(cert, key)| {
         let error = Tls::open(cert.as_ref(), key.as_ref()).err()?;
         Some((cert.span(), format!("{error:#}")))

@@ -16,22 +16,22 @@ use crate::{
 type File = Option<Spanned<PathBuf>>;
 
 pub(super) fn files(settings: &Settings, problems: &mut Problems) {
-    let mut warn = |what: &Trouble, label: &str| {
+    let mut warn = |what: &Trouble, hint: &str| {
         let (span, why) = what.clone();
-        problems.push(Diagnostic::warning(span, why).label(label));
+        problems.push(Diagnostic::warning(span, why).hint(hint));
     };
     for target in &settings.notify {
         for trouble in notify::troubles(target) {
-            warn(&trouble, "nobody is told until that is put right");
+            warn(&trouble, "put it right: until then nobody is told");
         }
     }
     for feed in settings.feed.iter().filter(|feed| feed.enabled) {
         for trouble in feed_files(feed) {
-            warn(&trouble, "the feed is not fetched until that is put right");
+            warn(&trouble, "put it right: until then the feed is not fetched");
         }
     }
     for trouble in scrape::troubles(&settings.metrics) {
-        warn(&trouble, "the daemon does not start like that");
+        warn(&trouble, "put it right: the daemon does not start like that");
     }
 }
 

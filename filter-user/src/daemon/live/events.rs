@@ -33,8 +33,10 @@ impl Live {
     /// Events that are wanted, behind a number.
     pub fn events(&self, asked: &Asked, filter: &Filter) -> Result<Page> {
         let services = self.sampled_services()?;
-        if let Some(unknown) =
-            asked.service.as_ref().filter(|wanted| *wanted != "*" && !services.contains(*wanted))
+        if let Some(unknown) = asked
+            .service
+            .as_ref()
+            .filter(|wanted| asked.after.is_none() && *wanted != "*" && !services.contains(*wanted))
         {
             let mut names: Vec<_> = services.iter().map(String::as_str).filter(|name| *name != "*").collect();
             names.push("*");

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use ureq::http::StatusCode;
 
-/// The longest pause that a server may ask for.
-const LONGEST: Duration = Duration::from_hours(1);
+/// The longest pause that a server may ask for: notifications are given up in time, and nobody may put that off.
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// What is to become of the notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,8 @@ impl Failed {
         let why = format!("the server answered {status}");
         match status.as_u16() {
             300..=399 => format!("{why}: name the right URL").into(),
-            // About this body, not about the way to it: the same would be said of it again.
-            400 | 413 | 422 => Self { why: format!("{why}: it will not be sent again"), again: Again::Never },
+            // About this body, not about the way to it (as 400 may be): the same would be said of it again.
+            413 | 422 => Self { why: format!("{why}: it will not be sent again"), again: Again::Never },
             429 | 503 => {
                 let pause = retry_after.and_then(|text| pause(text, now));
                 Self { why, again: pause.map_or(Again::Later, |pause| Again::After(pause.min(LONGEST))) }
@@ -82,7 +82,7 @@ mod tests {
             (503, Some("99999999999999"), Again::After(LONGEST)),
             (503, Some("99999999999999999999999"), Again::Later),
             (503, Some("-1"), Again::Later),
-            (400, None, Again::Never),
+            (400, None, Again::Later),
             (413, Some("30"), Again::Never),
             (422, None, Again::Never),
             (301, None, Again::Later),

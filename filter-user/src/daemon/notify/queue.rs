@@ -246,10 +246,16 @@ impl Queue {
     /// How a test went, that has waited for nobody.
     pub fn tried(&mut self, result: &Result<(), Failed>, now: Instant) {
         match result {
-            Ok(()) => (self.counts.sent, self.last) = (self.counts.sent + 1, Some(now)),
-            Err(_) => self.counts.failed += 1,
+            // What waits may go now.
+            Ok(()) => {
+                self.counts.sent += 1;
+                (self.failures, self.error, self.next, self.last) = (0, None, now, Some(now));
+            }
+            Err(failed) => {
+                self.counts.failed += 1;
+                self.error = Some(failed.why.clone());
+            }
         }
-        self.error = result.as_ref().err().map(|failed| failed.why.clone());
     }
 
     /// Unless another has taken its place meanwhile.
