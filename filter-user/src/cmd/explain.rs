@@ -17,15 +17,13 @@ use super::{
     events::{EndArgs, FilterArgs, follow},
     failure::{Failure, Kind},
     output::Output,
+    status::not_loaded,
     times::time,
 };
 use crate::{
     config::{Host, lists::file},
     daemon::{events::Line, feeds::Lines},
-    dataplane::{
-        NotLoaded,
-        rehearsal::{Rehearsal, SHORTEST, Start},
-    },
+    dataplane::rehearsal::{Rehearsal, SHORTEST, Start},
     explain::{
         self,
         capture::{Capture, Skipped},
@@ -128,18 +126,8 @@ impl SubjectArgs {
 
     /// The program of that interface, or of the first.
     fn attached_to(&self, interface: Option<&str>) -> Result<Rehearsal> {
-        Rehearsal::of_attached(&self.pins.pins, interface, self.start()).map_err(|error| {
-            if error.downcast_ref::<NotLoaded>().is_none() {
-                return error;
-            }
-            let message = format!("no filter in {}", self.pins.pins.display());
-            Failure::new(
-                Kind::Failed,
-                message,
-                "start it with: floodwall run --config FILE, or name its --pins",
-            )
-            .into()
-        })
+        let pins = &self.pins.pins;
+        Rehearsal::of_attached(pins, interface, self.start()).map_err(|error| not_loaded(error, pins))
     }
 
     /// What tables hold at first.

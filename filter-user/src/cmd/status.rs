@@ -48,12 +48,14 @@ pub fn run(args: &Args, socket: &Path, out: Output) -> anyhow::Result<ExitCode> 
 
 /// The pinned state, or a failure that says what to do.
 pub(super) fn open(pins: &Path) -> anyhow::Result<Dataplane> {
-    dataplane::open(pins).map_err(|error| {
-        if error.downcast_ref::<NotLoaded>().is_none() {
-            return error;
-        }
-        let message = format!("no filter in {}", pins.display());
-        Failure::new(Kind::Failed, message, "start it with: floodwall run --config FILE, or name its --pins")
-            .into()
-    })
+    dataplane::open(pins).map_err(|error| not_loaded(error, pins))
+}
+
+/// What to do where nothing is pinned; any other error stays as it is.
+pub(super) fn not_loaded(error: anyhow::Error, pins: &Path) -> anyhow::Error {
+    if error.downcast_ref::<NotLoaded>().is_none() {
+        return error;
+    }
+    let hint = "start it with: floodwall run --config FILE, or name its --pins";
+    Failure::new(Kind::Failed, format!("no filter in {}", pins.display()), hint).into()
 }

@@ -238,9 +238,7 @@ impl Incident {
         told(&mut text, "of those with more than detect.heavy a second each", &self.heavy);
         text
     }
-}
 
-impl Incident {
     /// Before what became of packets: nothing where it came true.
     fn in_truth(&self) -> &'static str {
         if self.mode == Mode::Observe.label() { "would have been " } else { "" }
